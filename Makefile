@@ -1,0 +1,60 @@
+# Everything a newcomer needs: `make run` and `make test`. Each sets up .venv first.
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+
+.PHONY: help run setup test check types tests house e2e bench lock clean
+
+help:  ## list the targets
+	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+run: $(VENV)/.run  ## set up .venv and serve on 127.0.0.1:8787 (ARGS="--tag env=dev" adds flags)
+	@$(BIN)/spiritsafe serve $(ARGS)
+
+setup: $(VENV)/.dev  ## only the set-up: .venv with everything that runs and tests
+
+test: $(VENV)/.dev check types tests  ## format, lint, types, tests and house rules
+
+check: $(VENV)/.dev
+	@echo "== format and lint"
+	@$(BIN)/ruff format --check --quiet . || { echo "Some files are not formatted: run '$(BIN)/ruff format .'"; exit 1; }
+	@$(BIN)/ruff check --quiet .
+
+types: $(VENV)/.dev
+	@echo "== types"
+	@$(BIN)/mypy
+
+tests: $(VENV)/.dev
+	@echo "== tests and house rules"
+	@PYTHON=$(BIN)/python scripts/test
+
+e2e: $(VENV)/.dev  ## the proxy in front of a real llama.cpp server (compiles it once: some minutes)
+	@scripts/e2e
+
+bench: $(VENV)/.dev  ## the measured table of the README: wrk, nginx and the proxy in one run
+	@$(BIN)/python bench/throughput.py
+
+lock:  ## resolve requirements/*.txt anew: names, versions and hashes, a week old at least
+	@scripts/lock
+
+clean:  ## remove .venv and what tests and benches left
+	rm -rf $(VENV) .e2e .mypy_cache .pytest_cache .ruff_cache .coverage* build dist
+
+$(VENV)/bin/python:
+	@echo "== making $(VENV) with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Spiritsafe needs Python 3.11 or newer, and '$(PYTHON)' is not: name one with 'make PYTHON=python3.12 ...'."; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { \
+	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu install the package python3-venv."; exit 1; }
+
+$(VENV)/.run: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+	@echo "== installing what serving and the demo need (hash-pinned)"
+	@scripts/install requirements/demo.txt
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+	@echo "== installing what serving and testing need (hash-pinned)"
+	@scripts/install requirements/dev.txt
+	@touch $@ $(VENV)/.run

@@ -1,0 +1,1 @@
+"""What the recordings are for: export, and later datasets, evals and training."""

@@ -1,0 +1,1 @@
+"""The traffic side: forwarding, editing, relaying, and the front of the program."""

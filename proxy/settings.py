@@ -1,0 +1,169 @@
+"""The frozen Settings: the only reader of environment, file and flags."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+MIB = 1024 * 1024
+
+
+class UpstreamSettings(BaseModel):
+    """One server that requests are forwarded to."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(description="Base URL, with the /v1 where the server has one.")
+    inject: Literal["auto", "off"] = Field(
+        default="auto", description="Whether `store` and tags are added to requests."
+    )
+    key_env: str | None = Field(
+        default=None,
+        description="Variable with the key to send in place of the client's own.",
+    )
+    transport: Literal["own", "httpx"] = Field(
+        default="own", description="`httpx` serves HTTP/2 and outbound proxies."
+    )
+    http2: bool = Field(default=False, description="HTTP/2, with `httpx` only.")
+    proxy: str | None = Field(
+        default=None, description="Outbound proxy URL, with `httpx` only."
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM file of the authorities to trust instead."
+    )
+    connect_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds to connect, TLS included."
+    )
+    first_byte_timeout_s: float = Field(
+        default=900.0, gt=0, description="Seconds until the answer's head."
+    )
+    idle_timeout_s: float = Field(
+        default=600.0, gt=0, description="Seconds between two reads of an answer."
+    )
+    max_connections: int = Field(
+        default=6000, gt=0, description="Connections open to it at once."
+    )
+    pool_timeout_s: float = Field(
+        default=10.0, gt=0, description="Seconds a request waits for a connection."
+    )
+    idle_expiry_s: float = Field(
+        default=4.0, gt=0, description="Seconds an idle connection is kept."
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _whole_url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in {"http", "https"} or not parts.hostname:
+            raise ValueError(
+                f"'{value}' is no base URL: write it like https://api.openai.com/v1"
+            )
+        if parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError(
+                "a base URL holds no user, query or fragment: keys go into `key_env`"
+            )
+        return value.rstrip("/")
+
+
+class Settings(BaseSettings):
+    """All that can be set: flag over `SPIRITSAFE_…` over `spiritsafe.toml` over this."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="SPIRITSAFE_",
+        env_nested_delimiter="__",
+        toml_file="spiritsafe.toml",
+        frozen=True,
+        extra="forbid",
+    )
+
+    listen: str = Field(
+        default="127.0.0.1:8787", description="host:port, or unix:/path/to/socket."
+    )
+    upstream: str = Field(
+        default="https://api.openai.com/v1", description="Base URL served at /v1."
+    )
+    upstreams: dict[str, UpstreamSettings] = Field(
+        default_factory=dict,
+        description="Named upstreams, served at /{name}/v1; `default` refines /v1.",
+    )
+    db: Path = Field(
+        default=Path("spiritsafe.db"), description="The file that keeps everything."
+    )
+    tags: Annotated[dict[str, str], NoDecode] = Field(
+        default_factory=dict, description="Default tags, as key=value,key=value."
+    )
+    durability: Literal["durable", "relaxed"] = Field(
+        default="durable",
+        description="Whether the end of an answer waits for the commit.",
+    )
+    respect_opt_out: bool = Field(
+        default=True, description="Keep no content where the client said store: false."
+    )
+    record_embeddings: bool = Field(
+        default=False, description="Record /v1/embeddings too."
+    )
+    finish_after_client_left_s: float = Field(
+        default=60.0,
+        ge=0,
+        description="Seconds to go on reading an answer nobody waits for; 0 cancels.",
+    )
+    max_request_bytes: int = Field(
+        default=128 * MIB, gt=0, description="Largest captured request body."
+    )
+    max_kept_answer_bytes: int = Field(
+        default=64 * MIB, gt=0, description="Largest answer kept whole; prefix beyond."
+    )
+    max_queue_bytes: int = Field(
+        default=64 * MIB, gt=0, description="Bytes waiting for the writer."
+    )
+    hold_timeout_s: float = Field(
+        default=2.0, gt=0, description="Longest wait for a commit before release."
+    )
+    drain_s: float = Field(
+        default=25.0, ge=0, description="Seconds for open exchanges at shutdown."
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="How much is said on stderr."
+    )
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _tags_from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [pair for pair in value.split(",") if pair.strip()]
+        if any("=" not in pair for pair in pairs):
+            raise ValueError(f"'{value}' is no list of tags: write key=value,key=value")
+        return {
+            key.strip(): text.strip()
+            for key, text in (pair.split("=", 1) for pair in pairs)
+        }
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the base class's signature
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003  as above
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Return the sources, strongest first: flags, environment, file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def every_upstream(self) -> dict[str, UpstreamSettings]:
+        """Return all upstreams by name; `default` is the one served at /v1."""
+        named = dict(self.upstreams)
+        named.setdefault("default", UpstreamSettings(url=self.upstream))
+        return named
+
+
+__all__ = ["MIB", "Settings", "UpstreamSettings", "ValidationError"]

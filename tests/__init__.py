@@ -1,0 +1,1 @@
+"""Tests: behaviour seen from outside, through real sockets, files and processes."""
