@@ -74,7 +74,7 @@ class UpstreamSettings(BaseModel):
 
 
 class Settings(BaseSettings):
-    """All that can be set: flag over `SPIRITSAFE_…` over `spiritsafe.toml` over this."""
+    """All that can be set: flag over `SPIRITSAFE_…` over file over these defaults."""
 
     model_config = SettingsConfigDict(
         env_prefix="SPIRITSAFE_",
