@@ -1,0 +1,86 @@
+"""OpenAI's supervised fine-tuning lines: which exchanges become one, and how it reads.
+
+Source: wire.md 6.3 and 6.4, Appendix D. Not here, since they need more than one
+exchange: re-asks, duplicates, and a parent named by `previous_response_id`.
+"""
+
+import json
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+
+from distill import chat, items
+from distill.errors import Reason, Unfit
+from distill.pairs import Json, Pair
+
+SHAPES: Final = {"chat": chat, "responses": items}
+GOOD_ENDS: Final = {"stop", "tool_calls", "function_call"}
+BAD_ENDS: Final[dict[str, Reason]] = {
+    "length": "length",
+    "content_filter": "content_filter",
+}
+
+# https://platform.openai.com/docs/guides/fine-tuning: longer examples lose their end,
+# which is the answer.
+MAX_EXAMPLE_TOKENS: Final = 65_536
+
+
+def examples(pair: Pair) -> Iterator[Json | Reason]:
+    """Yield one line per good choice, and the reason for each that is left out."""
+    try:
+        prompt, choices = _read(pair)
+    except Unfit as unfit:
+        yield unfit.reason
+        return
+    for choice in choices:
+        try:
+            yield _line(prompt, choice)
+        except Unfit as unfit:
+            yield unfit.reason
+
+
+def _read(pair: Pair) -> tuple[chat.Prompt, list[chat.Choice]]:
+    """Return both sides of a pair that is whole and went well."""
+    if pair.state != "complete":
+        raise Unfit("incomplete")
+    if pair.status != 200:
+        raise Unfit("status")
+    if not pair.content_kept:
+        raise Unfit("content_not_kept")
+    shape = SHAPES.get(pair.endpoint)
+    if shape is None:
+        raise Unfit("endpoint")
+    choices = shape.choices(pair.answer or {})
+    if not choices:
+        raise Unfit("empty_message")
+    usage = (pair.answer or {}).get("usage")
+    tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
+    if isinstance(tokens, int) and tokens > MAX_EXAMPLE_TOKENS:
+        raise Unfit("too_long")
+    return shape.prompt(_object(pair.request)), choices
+
+
+def _object(body: bytes) -> Json:
+    """Return a request read by the standard library, which keeps lone surrogates."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise Unfit("unreadable") from error
+    if not isinstance(value, dict):
+        raise Unfit("unreadable")
+    return value
+
+
+def _line(prompt: chat.Prompt, choice: chat.Choice) -> Json:
+    finish = choice.finish_reason
+    if finish not in GOOD_ENDS:
+        raise Unfit(BAD_ENDS.get(finish or "", "finish_reason"))
+    if choice.message.refusal:
+        raise Unfit("refusal")
+    messages = chat.tidy([*prompt.messages, choice.message])
+    whole = msgspec.structs.replace(prompt, messages=messages)
+    if not whole.tools:
+        whole = msgspec.structs.replace(whole, parallel_tool_calls=None)
+    line: Json = msgspec.to_builtins(whole)
+    return line

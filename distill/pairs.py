@@ -1,0 +1,24 @@
+"""One recorded exchange as its uses take it: the request's bytes, the answer whole."""
+
+from typing import Any, TypeAlias
+
+import msgspec
+
+from storage.records import Endpoint, State
+
+Json: TypeAlias = dict[str, Any]  # a JSON object, read
+
+
+class Pair(msgspec.Struct, frozen=True, kw_only=True):
+    """What the client asked and what came back.
+
+    Shapes: `request` is the body as received; `answer` the answer's JSON object, a
+    stream assembled, or None where there is none.
+    """
+
+    endpoint: Endpoint
+    state: State
+    status: int
+    content_kept: bool
+    request: bytes
+    answer: Json | None
