@@ -1,0 +1,1 @@
+"""`spiritsafe demo`: the real proxy before a scripted upstream, without key or cost."""
