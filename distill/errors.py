@@ -24,7 +24,7 @@ Reason: TypeAlias = Literal[
 ]
 
 
-class Unfit(Exception):  # noqa: N818  a finding, not a fault
+class Unfit(Exception):
     """Says why an exchange, or one choice of it, is left out."""
 
     def __init__(self, reason: Reason) -> None:

@@ -89,11 +89,24 @@ def scripts_are_executable(root: Path) -> Iterator[str]:
             yield f"{path.relative_to(root)}: chmod +x, it starts with #!"
 
 
+def requirements_are_bare(root: Path) -> Iterator[str]:
+    for path in sorted(root.glob("requirements/*.txt")):
+        if "://" in path.read_text() or "--find-links" in path.read_text():
+            yield f"{path.relative_to(root)}: names, versions and hashes only"
+        for pinned in re.split(r"\n(?=\w)", path.read_text()):
+            if not re.match(r"[\w.-]+==.*--hash=sha256:", pinned, re.DOTALL):
+                yield (
+                    f"{path.relative_to(root)}: pin this with a version and hashes, by "
+                    f"'make lock': {pinned[:60]}"
+                )
+
+
 RULES: tuple[Callable[[Path], Iterator[str]], ...] = (
     no_cycles,
     settings_are_documented,
     names_of_tests,
     scripts_are_executable,
+    requirements_are_bare,
 )
 
 

@@ -27,26 +27,30 @@ ARROWS = {
 }
 
 COMMAND_LINE = ("proxy/cli*", "proxy/commands/*")
+FRONT = ("proxy/front/*", "proxy/server.py")  # where uvicorn's protocols are refined
+FORWARDING = tuple(
+    f"proxy/{name}.py" for name in ("forward", "passage", "relay", "through", "upgrade")
+)
 HOMES = {
     "aiosqlite": ("storage/engines/*",),
     "h2": ("proxy/upstream*",),
-    "httptools": ("proxy/upstream*", "proxy/server.py"),
-    "httpx": ("proxy/upstream*", "proxy/forward.py", "proxy/demo/*"),
+    "httptools": ("proxy/upstream*", *FRONT),
+    "httpx": ("proxy/upstream*", *FORWARDING),  # in forwarding its types only
     "openai": ("proxy/demo/*",),
     "prometheus_client": ("proxy/metrics*",),
     "pydantic_settings": ("proxy/settings.py",),
     "sqlalchemy": ("storage/*",),
-    "sqlite3": ("storage/*",),
+    "sqlite3": ("storage/*", "proxy/commands/doctor.py"),
     "starlette": ("proxy/*",),
     "typer": COMMAND_LINE,
-    "uvicorn": (*COMMAND_LINE, "proxy/server.py", "proxy/demo/*"),
-    "uvloop": (*COMMAND_LINE, "proxy/server.py"),
+    "uvicorn": (*COMMAND_LINE, *FRONT, "proxy/demo/*"),
+    "uvloop": (*COMMAND_LINE, *FRONT),
     "zstandard": ("storage/bodies.py", "proxy/decode.py"),
 }
 
 PURE = re.compile(
-    "proxy/(answer|decode|headers|hosts|inject|redact|rules|schemas|splice|sse|stitch|"
-    "tape|targets|terminal|validate|stitch/.*).py|distill/(pairs|chat|items|split|dedupe|"
+    "proxy/(answer|decode|headers|hosts|inject|prompt|redact|rules|schemas|splice|sse|"
+    "stitch|tape|targets|terminal|validate|stitch/.*).py|distill/(pairs|chat|items|split|dedupe|"
     "preflight|formats/.*).py|storage/(records|bodies|threads).py|(proxy|distill|storage)/errors.py"
 )
 PURE_TO_READ = "proxy/settings.py"  # as a type: a pure module is given a Settings

@@ -138,11 +138,31 @@ def unrunnable(root: Path) -> Iterator[str]:
     return checkout.scripts_are_executable(root)
 
 
-@pytest.mark.parametrize("broken", [cyclic, undocumented, misnamed, unrunnable])
+def addressed(root: Path) -> Iterator[str]:
+    (root / "requirements").mkdir()
+    pinned = "a==1 \\\n    --hash=sha256:0\n    # via b\n"
+    (root / "requirements/run.txt").write_text(pinned + pinned)
+    (root / "requirements/dev.txt").write_text(f"--index-url https://a\n{pinned}")
+    return checkout.requirements_are_bare(root)
+
+
+def unpinned(root: Path) -> Iterator[str]:
+    (root / "requirements").mkdir()
+    (root / "requirements/run.txt").write_text("a==1\n")
+    return checkout.requirements_are_bare(root)
+
+
+@pytest.mark.parametrize(
+    "broken", [cyclic, undocumented, misnamed, unrunnable, unpinned]
+)
 def test_an_offending_checkout_is_found(
     broken: Callable[[Path], Iterator[str]], tmp_path: Path
 ) -> None:
     assert 1 == len(list(broken(tmp_path)))
+
+
+def test_an_address_in_requirements_is_found(tmp_path: Path) -> None:
+    assert {"requirements/dev.txt"} == {c.split(":")[0] for c in addressed(tmp_path)}
 
 
 def test_a_checkout_without_cycles_passes(tmp_path: Path) -> None:
