@@ -1,0 +1,1 @@
+"""What operators are given keeps what it says; no container engine is needed."""
