@@ -1,0 +1,161 @@
+"""What the proxy itself answers when it cannot or will not forward, typed by blame.
+
+    SpiritsafeError
+    ├── ClientError            400  the request broke a rule; the message says which
+    │   ├── TargetError        400  the request target
+    │   ├── ControlError       400  an `x-spiritsafe-…` header
+    │   ├── NotFoundError      404  no such route or upstream
+    │   ├── MethodError        405  a method we never forward
+    │   ├── BodyTimeoutError   408  the body came too slowly, or not to its end
+    │   ├── TooLargeError      413  a captured body over its limit
+    │   └── LoopError          508  our own mark came back to us
+    └── OwnError               500  a defect of ours
+        └── BusyError          503  draining, full, storage in trouble (`fail_closed`)
+
+The upstream's failures live in `proxy/upstream/errors.py`; `answer` takes both.
+"""
+
+from typing import ClassVar, Literal, Protocol, TypeAlias
+
+import orjson
+
+Contacted: TypeAlias = Literal["yes", "no", "unknown"]
+
+_RETRY_AFTER_S = b"1"
+
+
+class Refusal(Protocol):
+    """What `answer` needs of an error: ours, or one of the upstream's."""
+
+    @property
+    def status_hint(self) -> int:
+        """Return the HTTP status that says it best."""
+
+    @property
+    def code(self) -> str:
+        """Return the short name that programs compare."""
+
+    @property
+    def contacted(self) -> Contacted:
+        """Return whether any byte of the request may have reached the upstream."""
+
+
+class SpiritsafeError(Exception):
+    """Root of what the proxy answers by itself; the upstream was not contacted."""
+
+    status_hint: ClassVar[int] = 500
+    contacted: ClassVar[Contacted] = "no"
+    default_code: ClassVar[str] = "internal_error"
+
+    def __init__(
+        self, message: str, *, code: str | None = None, param: str | None = None
+    ) -> None:
+        super().__init__(message)
+        self.code = code or self.default_code
+        self.param = param  # the header or member at fault
+
+
+class ClientError(SpiritsafeError):
+    """The request broke a rule."""
+
+    status_hint = 400
+    default_code = "invalid_request"
+
+
+class TargetError(ClientError):
+    """The request target is no path we may forward."""
+
+    default_code = "invalid_target"
+
+
+class ControlError(ClientError):
+    """An `x-spiritsafe-…` header says something we cannot do."""
+
+    default_code = "invalid_control_header"
+
+
+class NotFoundError(ClientError):
+    """Nothing is served at this path."""
+
+    status_hint = 404
+    default_code = "not_found"
+
+
+class MethodError(ClientError):
+    """The method is never forwarded."""
+
+    status_hint = 405
+    default_code = "method_not_allowed"
+
+
+class BodyTimeoutError(ClientError):
+    """The request body did not come in time."""
+
+    status_hint = 408
+    default_code = "request_timeout"
+
+
+class TooLargeError(ClientError):
+    """The request body is over its limit."""
+
+    status_hint = 413
+    default_code = "request_too_large"
+
+
+class LoopError(ClientError):
+    """The request has been through this process before."""
+
+    status_hint = 508
+    default_code = "loop_detected"
+
+
+class OwnError(SpiritsafeError):
+    """A defect of ours."""
+
+
+class BusyError(OwnError):
+    """We cannot take the request now; nothing was sent, so it may come again."""
+
+    status_hint = 503
+    default_code = "unavailable"
+
+
+def answer(error: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
+    """Return status, headers and body that tell this error to an OpenAI client.
+
+    Shapes: `error` is an exception whose text is the message; `param` may be missing.
+    Our 5xx say whether the upstream was contacted, `retry-after` comes only where it
+    was not (H-81), and `x-should-retry: false` where the same request must fail again:
+    SDKs repeat 408, 409, 429 and every 5xx by themselves (wire.md 1.7).
+    """
+    status = error.status_hint
+    body = to_body(error)
+    headers = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"x-spiritsafe-error", error.code.encode("ascii", "replace")),
+    ]
+    if status >= 500:
+        headers.append(
+            (b"x-spiritsafe-upstream-contacted", error.contacted.encode("ascii"))
+        )
+    if isinstance(error, ClientError) and not isinstance(error, BodyTimeoutError):
+        headers.append((b"x-should-retry", b"false"))
+    elif status in {502, 503, 504} and error.contacted == "no":
+        headers.append((b"retry-after", _RETRY_AFTER_S))
+    return status, headers, body
+
+
+def to_body(error: Refusal) -> bytes:
+    """Return the error as OpenAI's envelope, all four keys present (wire.md 1.4)."""
+    kind = "invalid_request_error" if isinstance(error, ClientError) else "server_error"
+    return orjson.dumps(
+        {
+            "error": {
+                "message": str(error).encode("utf-8", "replace").decode(),
+                "type": kind,
+                "param": getattr(error, "param", None),
+                "code": error.code,
+            }
+        }
+    )

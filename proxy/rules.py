@@ -1,0 +1,130 @@
+"""Turns a request and the settings into a plan: what is edited, sent and recorded."""
+
+from collections.abc import Mapping
+
+import msgspec
+
+from proxy import headers, inject, prompt, splice
+from proxy.hosts import Accepts
+from proxy.settings import Settings, UpstreamSettings
+from proxy.targets import Route
+from storage.records import Edit, Endpoint
+
+_IDENTITY = Edit(where="header", member="accept-encoding", value="identity")
+_NAME_BYTES = 1024  # a model or an id beyond this is none
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All that is decided about a captured request before a byte goes upstream.
+
+    Shapes: `body` is what goes upstream, the client's own object where nothing is
+    edited; `identity` and the rest of `edits` belong together; `added` names the body
+    members we set, for `inject.refusals`. Where `record` is false nothing is edited.
+    """
+
+    body: bytes
+    record: bool
+    content_kept: bool
+    identity: bool
+    edits: tuple[Edit, ...]
+    added: frozenset[str]
+    tags: dict[str, str]
+    dropped_tags: tuple[str, ...]
+    flags: tuple[str, ...]
+    schema: str | None
+    streamed: bool
+    model_asked: str
+    prompt_preview: str
+    previous_response_id: str
+    retry_count: int
+
+
+def plan(  # noqa: PLR0913  the one place where all that a decision needs comes together
+    route: Route,
+    pairs: headers.Headers,
+    body: bytes,
+    *,
+    upstream: UpstreamSettings,
+    settings: Settings,
+    accepts: Accepts,
+) -> Plan:
+    """Return the plan of one captured request.
+
+    Shapes: `pairs` are the client's headers; `accepts` is what this upstream takes as
+    far as it is known by now.
+    Raises: `ControlError` where an `x-spiritsafe-…` header cannot be obeyed. Never
+    because of the body, whatever its bytes are.
+    """
+    endpoint: Endpoint = route.endpoint or "chat"
+    control = headers.control(pairs)
+    members = _members(control, body)
+    values = members.values
+    injection = inject.inject(
+        values,
+        endpoint=endpoint,
+        header_tags=control.tags,
+        default_tags=settings.tags,
+        accepts=accepts,
+        mode=upstream.inject if control.record else "off",
+    )
+    sets, flags = injection.sets, injection.flags
+    if sets and members.doubt is not None:
+        sets, flags = {}, (*flags, f"edit_skipped={members.doubt}")
+    kept = control.record and not (
+        settings.respect_opt_out and inject.opted_out(values, endpoint)
+    )
+    identity = control.record and control.accept_encoding != b"identity"
+    return Plan(
+        body=splice.edit(body, members, sets) if sets else body,
+        record=control.record,
+        content_kept=kept,
+        identity=identity,
+        edits=_edits(sets, identity=identity),
+        added=frozenset(sets),
+        tags=injection.tags,
+        dropped_tags=injection.dropped_tags,
+        flags=flags,
+        schema=control.schema,
+        streamed=_is_true(values.get("stream")),
+        model_asked=_name(values.get("model")),
+        prompt_preview=prompt.preview(endpoint, values) if kept else "",
+        previous_response_id=_name(values.get("previous_response_id")),
+        retry_count=control.retry_count,
+    )
+
+
+def _members(control: headers.Control, body: bytes) -> splice.Members:
+    if control.encoding not in {b"", b"identity"}:
+        return splice.Members({}, "encoded")  # H-61
+    members = splice.read(body)
+    if members.doubt is None and not _is_json(control.media_type):
+        return splice.Members(members.values, "content_type")  # wire.md F.1
+    return members
+
+
+def _is_json(media_type: bytes) -> bool:
+    """Return whether a content type, or none at all, lets the body be JSON."""
+    return not media_type or b"json" in media_type.lower()
+
+
+def _edits(sets: Mapping[str, bytes], *, identity: bool) -> tuple[Edit, ...]:
+    edits = [
+        Edit(where="body", member=name, value=text.decode())
+        for name, text in sets.items()
+    ]
+    if identity:
+        edits.append(_IDENTITY)
+    return tuple(edits)
+
+
+def _is_true(raw: msgspec.Raw | None) -> bool:
+    return raw is not None and bytes(raw) == b"true"
+
+
+def _name(raw: msgspec.Raw | None) -> str:
+    if raw is None:
+        return ""
+    spelled = bytes(raw)
+    if spelled[:1] != b'"' or len(spelled) > _NAME_BYTES:
+        return ""
+    return prompt.text(spelled)
