@@ -1,0 +1,53 @@
+"""Packs bodies for the disk and unpacks them within a limit."""
+
+import zstandard
+
+from storage.errors import BodyTooLarge
+
+RAW = b"\x00"
+ZSTD = b"\x01"
+
+# Level 3 packs 0.8 kB of chat JSON in 3.9 µs to 58 %, level 1 in 3.5 µs (2026-11-21).
+_LEVEL = 3
+
+# Below this a frame's own 13 bytes eat most of what packing gains.
+_WORTH_PACKING_BYTES = 100
+
+
+class Packer:
+    """Packs and unpacks bodies; the contexts are kept, so one thread at a time.
+
+    Shapes: a packed body is one codec byte, then the data as that codec has it.
+    """
+
+    def __init__(self) -> None:
+        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+        self._decompress = zstandard.ZstdDecompressor().decompress
+
+    def pack(self, data: bytes) -> bytes:
+        """Return the body packed, compressed where that makes it smaller."""
+        if len(data) < _WORTH_PACKING_BYTES:
+            return RAW + data
+        frame = self._compress(data)
+        if len(frame) < len(data):
+            return ZSTD + frame
+        return RAW + data
+
+    def unpack(self, packed: bytes, *, max_bytes: int) -> bytes:
+        """Return the body as it was before packing.
+
+        Units: `max_bytes` bounds what comes out, before memory is taken for it.
+        Raises: `BodyTooLarge`; `ValueError` on what no `pack` made;
+        `zstandard.ZstdError` on a damaged frame.
+        """
+        codec, data = packed[:1], packed[1:]
+        if codec not in {RAW, ZSTD}:
+            raise ValueError(f"unknown codec {codec!r} of a stored body")
+        size = len(data) if codec == RAW else zstandard.frame_content_size(data)
+        if size > max_bytes:
+            raise BodyTooLarge(f"a stored body has {size} bytes, {max_bytes} allowed")
+        if codec == RAW:
+            return data
+        if size < 0:
+            raise ValueError("a stored body does not state its size")
+        return self._decompress(data)

@@ -1,0 +1,82 @@
+"""Sees to it that one process owns a file, where its locks can be trusted."""
+
+import fcntl
+import os
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from storage.errors import DatabaseInUse, UnsafeFileSystem
+
+# reliability.md 2.7: shared memory or locks of a write-ahead log do not hold there.
+_UNSAFE = {
+    "9p", "afs", "ceph", "cifs", "gpfs", "lustre", "nfs", "nfs4", "smb3", "smbfs",
+}  # fmt: skip
+
+
+class Owner:
+    """Holds the lock on `<database>.owner` until it is closed.
+
+    Raises: `DatabaseInUse` when another process, or another owner here, has it.
+    """
+
+    def __init__(self, database: Path) -> None:
+        path = database.with_name(database.name + ".owner")
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            process = os.read(self._file, 20).decode("ascii", "replace").strip()
+            os.close(self._file)
+            raise DatabaseInUse(
+                f"{database} is in use by process {process or 'unknown'}: "
+                "stop it, or name another file"
+            ) from exc
+        os.ftruncate(self._file, 0)
+        os.pwrite(self._file, b"%d\n" % os.getpid(), 0)
+
+    def close(self) -> None:
+        """Release the lock; the file stays, as removing it would race with others."""
+        os.close(self._file)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def create(database: Path) -> None:
+    """Create the file, for its owner's eyes only, and its folder, where missing.
+
+    Raises: `UnsafeFileSystem`; `OSError`.
+    """
+    database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    mounts = Path("/proc/self/mountinfo")
+    if mounts.exists():
+        refuse_unsafe(database.parent, mounts.read_text(encoding="utf-8"))
+    if not database.exists():
+        os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
+
+
+def refuse_unsafe(folder: Path, mountinfo: str) -> None:
+    """Raise `UnsafeFileSystem` where the folder's file system has no safe locks.
+
+    Source: proc_pid_mountinfo(5): field 3 is the device, the type follows ` - `.
+    """
+    device = folder.stat().st_dev
+    wanted = f"{os.major(device)}:{os.minor(device)}"
+    for line in mountinfo.splitlines():
+        mount, _, rest = line.partition(" - ")
+        kind = rest.partition(" ")[0]
+        unsafe = kind in _UNSAFE or kind == "fuse" or kind.startswith("fuse.")
+        if unsafe and mount.split()[2] == wanted:
+            raise UnsafeFileSystem(
+                f"{folder} is on {kind}, where a write-ahead log is unsafe: "
+                "name a file on a local disk"
+            )

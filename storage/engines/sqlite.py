@@ -1,0 +1,148 @@
+"""Opens SQLite files: the one connection that writes, and those that read."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Concatenate, Literal, ParamSpec, Self, TypeVar
+
+import aiosqlite
+
+from storage.engines.migrate import migrate, migrations, version
+from storage.errors import NotOurDatabase
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+# Room for bodies of a few kB side by side in one page; see tests/storage/test_size.py.
+PAGE_BYTES = 8192
+
+# The log is written over from its start once it is checkpointed: a commit that does not
+# make the file longer needs no journal write of the file system. Longer than this it
+# is cut when it starts over.
+WAL_KEPT_BYTES = 64 * 1024 * 1024
+
+# Nobody else writes; what this waits for is readers, when the log is cut.
+_BUSY_S = 0.5
+
+_WRITER_PRAGMAS = (
+    f"page_size = {PAGE_BYTES}",  # of a new file; no other is changed by it
+    "journal_mode = WAL",
+    "synchronous = FULL",  # NORMAL loses what was acknowledged (reliability.md 2.3)
+    "wal_autocheckpoint = 0",  # the recorder says when
+    f"journal_size_limit = {WAL_KEPT_BYTES}",
+    "mmap_size = 0",
+    "temp_store = MEMORY",
+    "cache_size = -16384",  # KiB
+)
+
+
+class Connection(aiosqlite.Connection):
+    """The connection that writes, in aiosqlite's thread, with one more method.
+
+    aiosqlite's own calls hop to the thread and back for each statement, and an error
+    between two of them leaves a transaction open over an await. A batch of 16 took
+    `bench/recorder.py` reports what one hop saves.
+    """
+
+    @classmethod
+    async def open(cls, path: Path) -> Self:
+        """Return the connection, with the tables brought up to date.
+
+        Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
+        """
+        connection = cls(partial(_connect_writer, path), iter_chunk_size=64)
+        await connection
+        return connection
+
+    async def run(
+        self,
+        function: Callable[Concatenate[sqlite3.Connection, P], T],
+        *args: P.args,
+        **kwargs: P.kwargs,
+    ) -> T:
+        """Run a plain function on the connection, in its thread, as one hop."""
+        call = partial(function, self._conn, *args, **kwargs)
+        result: T = await self._execute(call)  # type: ignore[no-untyped-call]  # aiosqlite
+        return result
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """Return a connection that can read and nothing else.
+
+    Even one opened read-only resets the log with a `wal_checkpoint` once all of it is
+    copied, `query_only` or not (reliability.md, fact 10): the authorizer forbids it.
+    Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
+    """
+    uri = f"{path.absolute().as_uri()}?mode=ro"
+    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    try:
+        connection.execute("PRAGMA query_only = ON")
+        connection.set_authorizer(_deny_checkpoint)
+        _refuse_older(version(connection))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """Commit what is done inside, or none of it."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    finally:
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
+
+
+def checkpoint(
+    connection: sqlite3.Connection, mode: Literal["PASSIVE", "TRUNCATE"]
+) -> bool:
+    """Copy the log into the database; return whether all of it could be copied.
+
+    Waits for readers as long as the connection's busy timeout says, in mode TRUNCATE.
+    Raises: `sqlite3.Error`: only a checked result tells that the copying was synced,
+    the checkpoint at closing reports its errors to nobody (reliability.md 2.9).
+    """
+    row = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
+    busy, logged, copied = row
+    return not busy and logged == copied
+
+
+def wal_bytes(path: Path) -> int:
+    """Return the size of the log, by `stat`: opening it would drop SQLite's locks."""
+    try:
+        return path.with_name(path.name + "-wal").stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _connect_writer(path: Path) -> sqlite3.Connection:
+    connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
+    try:
+        version(connection)
+        for pragma in _WRITER_PRAGMAS:
+            connection.execute(f"PRAGMA {pragma}")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _refuse_older(number: int) -> None:
+    latest = migrations()[-1][0]
+    if number < latest:
+        raise NotOurDatabase(
+            f"the tables are of version {number}, older than {latest}: "
+            "start the recorder on this file once to bring it up to date"
+        )
+
+
+def _deny_checkpoint(action: int, name: str | None, *_: str | None) -> int:
+    denied = action == sqlite3.SQLITE_PRAGMA and name == "wal_checkpoint"
+    return sqlite3.SQLITE_DENY if denied else sqlite3.SQLITE_OK

@@ -1,0 +1,116 @@
+"""Finds the exchange that a new one goes on from."""
+
+import sqlite3
+from collections.abc import Sequence
+from itertools import islice
+
+import msgspec
+from sqlalchemy import select, text
+
+from storage.records import Exchange
+from storage.statements import text_of
+from storage.tables import exchanges
+from storage.threads import KEY_BYTES, answers_before
+
+# Re-asks of one prompt are answered alike, so the newest tell as much as all would.
+_MOST_CANDIDATES = 64
+
+# A request repeats its last answer near its end; few-shot examples are never found.
+_MOST_PLACES = 16
+
+_columns = exchanges.c
+_kin = select(_columns.seq, _columns.thread, _columns.project, _columns.answer_keys)
+_newest = _kin.order_by(_columns.seq.desc()).limit(_MOST_CANDIDATES)
+_BY_NODE = text_of(_newest.where(_columns.messages_node == 0))
+# The second condition is the index's own, word for word: a parameter proves nothing.
+_BY_COMPLETION = text_of(
+    _newest.where(_columns.completion_id == "", text("completion_id <> ''"))
+)
+
+
+class Kin(msgspec.Struct, frozen=True):
+    """What an exchange must tell for others to be linked to it."""
+
+    seq: int
+    thread: int
+    project: str
+    keys: bytes | None
+
+
+class Parents:
+    """Looks parents up, in the file and among the rows of the batch at hand."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self._by_node: dict[int, list[Kin]] = {}
+        self._by_completion: dict[str, list[Kin]] = {}
+
+    def written(self) -> None:
+        """Forget the batch: its rows are in the file."""
+        self._by_node.clear()
+        self._by_completion.clear()
+
+    def add(self, kin: Kin, *, node: int | None, completion_id: str) -> None:
+        """Make an exchange of this batch known to those after it."""
+        if node is not None:
+            self._by_node.setdefault(node, []).insert(0, kin)
+        if completion_id:
+            self._by_completion.setdefault(completion_id, []).insert(0, kin)
+
+    def named(self, exchange: Exchange) -> Kin | None:
+        """Return the parent that a Responses request names by its id."""
+        name = exchange.previous_response_id
+        if not name:
+            return None
+        for kin in self._by_completion.get(name, ()):
+            if kin.project == exchange.project:
+                return kin
+        return self._first(_BY_COMPLETION, (name,), exchange.project, None)
+
+    def answered(
+        self,
+        exchange: Exchange,
+        *,
+        elements: Sequence[bytes | msgspec.Raw],
+        chain: Sequence[int],
+        first_new: int,
+    ) -> Kin | None:
+        """Return the parent whose messages and answer this conversation starts with.
+
+        Shapes: `chain` has the node of each prefix of `elements`; nodes from
+        `first_new` on are in no row of the file, so they are not looked up there.
+        """
+        for position, keys in islice(answers_before(elements), _MOST_PLACES):
+            if position == 0:
+                break
+            node = chain[position - 1]
+            for kin in self._by_node.get(node, ()):
+                if kin.project == exchange.project and _said(kin, keys):
+                    return kin
+            if node < first_new:
+                found = self._first(_BY_NODE, (node,), exchange.project, keys)
+                if found is not None:
+                    return found
+        return None
+
+    def _first(
+        self,
+        query: str,
+        arguments: tuple[str | int, ...],
+        project: str,
+        keys: set[bytes] | None,
+    ) -> Kin | None:
+        limited = (*arguments, _MOST_CANDIDATES, 0)
+        for row in self._connection.execute(query, limited):
+            kin = Kin(*row)
+            if kin.project == project and (keys is None or _said(kin, keys)):
+                return kin
+        return None
+
+
+def _said(kin: Kin, keys: set[bytes]) -> bool:
+    said = kin.keys or b""
+    return any(
+        said[start : start + KEY_BYTES] in keys
+        for start in range(0, len(said), KEY_BYTES)
+    )

@@ -1,0 +1,257 @@
+"""Takes exchanges from the event loop and tells when they are on disk.
+
+One queue, one writer: it commits whatever waits, wakes those who wait for it, and takes
+the next batch. No timer and no batch size: the fsync under way is the time to gather.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Literal, Self
+
+import msgspec
+
+from storage.commits import MIB, Commits, Outcome
+from storage.counters import Counters, Ledger
+from storage.engines.owner import Owner, create
+from storage.errors import StorageFailed
+from storage.records import Exchange, Progress
+from storage.recovery import RecoveryReport
+from storage.writer import Item
+
+# In `relaxed` nobody waits, so batches may gather: half of the 50 ms that are promised.
+_RELAXED_PAUSE_S = 0.025
+
+# Without a batch for this long the log is copied back.
+_IDLE_S = 1.0
+
+
+class _Entry(msgspec.Struct):
+    item: Item
+    size_bytes: int
+    waiter: asyncio.Future[None] | None
+
+
+class Recorder:
+    """Keeps exchanges in one file; belongs to one event loop.
+
+    Each exchange is announced with `accept` and then ends in exactly one `keep` or
+    `drop`; `note` may come in between. Calls of one exchange keep their order.
+    """
+
+    def __init__(
+        self,
+        commits: Commits,
+        *,
+        report: RecoveryReport,
+        relaxed: bool,
+        max_queue_bytes: int,
+        clock: Callable[[], int],
+    ) -> None:
+        self.report = report
+        self._commits = commits
+        self._relaxed = relaxed
+        self._max_queue_bytes = max_queue_bytes
+        self._clock = clock
+        self._ledger = Ledger()
+        self._queue: list[_Entry] = []
+        self._batch: list[_Entry] = []
+        self._queued_bytes = 0
+        self._wake = asyncio.Event()
+        self._roomy = asyncio.Event()
+        self._roomy.set()
+        self._closing = False
+        self._stopped = False
+        self._batches = 0
+        self._commit_ns = 0
+        self._last_batch_size = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls,
+        path: Path,
+        *,
+        durability: Literal["durable", "relaxed"] = "durable",
+        max_queue_bytes: int = 64 * MIB,
+        clock: Callable[[], int],
+        monotonic_ns: Callable[[], int] = time.perf_counter_ns,
+    ) -> AsyncIterator[Self]:
+        """Open the file, recover what a crash left in it, and record until the exit.
+
+        Units: `clock` gives microseconds since the epoch, UTC.
+        Raises: `DatabaseInUse`, `DatabaseTooNew`, `NotOurDatabase`,
+        `UnsafeFileSystem`; `sqlite3.Error` and `OSError` where it cannot be opened.
+        """
+        create(path)
+        with Owner(path):
+            commits = Commits(path, monotonic_ns=monotonic_ns)
+            report = await commits.open(now_at=clock())
+            recorder = cls(
+                commits,
+                report=report,
+                relaxed=durability == "relaxed",
+                max_queue_bytes=max_queue_bytes,
+                clock=clock,
+            )
+            task = asyncio.create_task(  # noqa: TID251  the one writer; ended below
+                recorder._run(monotonic_ns), name="recorder"
+            )
+            try:
+                yield recorder
+            finally:
+                await recorder._close(task)
+
+    @property
+    def full(self) -> bool:
+        """Whether more waits for the disk than may: then read no further upstream."""
+        return self._queued_bytes > self._max_queue_bytes
+
+    @property
+    def counters(self) -> Counters:
+        """The numbers of this run, P3's terms among them."""
+        return msgspec.structs.replace(
+            self._ledger.counters(),
+            batches=self._batches,
+            commit_s=self._commit_ns / 1e9,
+            queue_bytes=self._queued_bytes,
+            last_batch_size=self._last_batch_size,
+        )
+
+    def accept(self, name: str) -> None:
+        """Count an exchange, by its id, as accepted and in flight."""
+        self._ledger.accept(name)
+
+    async def keep(self, exchange: Exchange) -> bool:
+        """Record the final state of an exchange; return whether it is on disk.
+
+        In `durable` waits for the commit and its fsync; in `relaxed` returns False at
+        once, and the commit follows within 50 ms. Who stops waiting does not stop the
+        commit.
+        Raises: `StorageFailed` when it is not kept, and counted so.
+        """
+        if self._stopped:
+            self._ledger.lose(exchange.id, "recorder_stopped")
+            raise StorageFailed("the recorder has stopped")
+        size = len(exchange.request) + len(exchange.answer)
+        if self._relaxed:
+            self._put(_Entry(exchange, size, None))
+            return False
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._put(_Entry(exchange, size, waiter))
+        await waiter
+        return True
+
+    def note(self, progress: Progress) -> None:
+        """Record what an unfinished exchange has so far, with the next commit."""
+        if not self._stopped:
+            size = len(progress.exchange.request) + len(progress.part)
+            self._put(_Entry(progress, size, None))
+
+    def drop(self, name: str, reason: str) -> None:
+        """Count an accepted exchange that will not be kept."""
+        self._ledger.lose(name, reason)
+
+    async def room(self) -> None:
+        """Wait until the recorder is no longer full."""
+        while self.full:
+            await self._roomy.wait()
+
+    def _put(self, entry: _Entry) -> None:
+        self._queue.append(entry)
+        self._queued_bytes += entry.size_bytes
+        self._wake.set()
+        if self.full:
+            self._roomy.clear()
+
+    async def _run(self, monotonic_ns: Callable[[], int]) -> None:
+        try:
+            while await self._some():
+                if self._relaxed and not self._closing:
+                    await asyncio.sleep(_RELAXED_PAUSE_S)
+                self._batch, self._queue = self._queue, []
+                started_ns = monotonic_ns()
+                outcomes = await self._commits.write(
+                    [entry.item for entry in self._batch],
+                    accepted=self._ledger.accepted,
+                    unrecorded=self._ledger.unrecorded,
+                )
+                self._commit_ns += monotonic_ns() - started_ns
+                await self._settle(outcomes)
+        finally:
+            self._stop()
+
+    async def _some(self) -> bool:
+        """Wait for something to write; return False when all is written at the end."""
+        while not self._queue:
+            if self._closing:
+                return False
+            self._wake.clear()
+            try:
+                async with asyncio.timeout(_IDLE_S):
+                    await self._wake.wait()
+            except TimeoutError:
+                await self._commits.rest()
+                await self._wake.wait()
+        return True
+
+    async def _settle(self, outcomes: list[Outcome]) -> None:
+        """Count and wake those of the batch, then see to the log."""
+        batch, self._batch = self._batch, []
+        written = 0
+        for entry, outcome in zip(batch, outcomes, strict=True):
+            written += entry.size_bytes
+            self._tell(entry, outcome)
+        self._batches += 1
+        self._last_batch_size = len(batch)
+        self._queued_bytes -= written
+        if not self.full:
+            self._roomy.set()
+        await self._commits.tidy(written_bytes=written, items=len(batch))
+
+    def _tell(self, entry: _Entry, outcome: str | None) -> None:
+        item, waiter = entry.item, entry.waiter
+        if isinstance(item, Exchange):
+            if outcome is None:
+                self._ledger.end(item)
+            else:
+                self._ledger.lose(item.id, outcome)
+        if waiter is None or waiter.done():
+            return
+        if outcome is None:
+            waiter.set_result(None)
+        else:
+            waiter.set_exception(StorageFailed(f"{item_id(item)}: {outcome}"))
+
+    def _stop(self) -> None:
+        """Leave nobody waiting, however the writer came to its end."""
+        self._stopped = True
+        for entry in (*self._batch, *self._queue):
+            self._tell(entry, "recorder_stopped")
+        self._batch, self._queue, self._queued_bytes = [], [], 0
+        self._roomy.set()
+
+    async def _close(self, task: asyncio.Task[None]) -> None:
+        """Write what waits, end the run, close the file."""
+        self._closing = True
+        self._wake.set()
+        try:
+            await task
+        finally:
+            settled = await self._commits.close(
+                accepted=self._ledger.accepted,
+                unrecorded=self._ledger.unrecorded,
+                now_at=self._clock(),
+            )
+            for name in self._ledger.in_flight:
+                if name in (settled or ()):
+                    self._ledger.settle(name, "proxy_shutdown")
+                else:
+                    self._ledger.lose(name, "never_ended")
+
+
+def item_id(item: Item) -> str:
+    """Return the id of the exchange that this tells of."""
+    return item.id if isinstance(item, Exchange) else item.exchange.id

@@ -1,0 +1,97 @@
+"""At a start: names what the runs before left unfinished, from their parts."""
+
+import sqlite3
+from hashlib import sha256
+
+import msgspec
+from sqlalchemy import delete, select, text, update
+
+from storage import epochs
+from storage.bodies import Packer
+from storage.engines.sqlite import transaction
+from storage.records import Chunk, Reason
+from storage.rows import pack_chunks, unpack_chunks
+from storage.statements import text_of
+from storage.tables import exchanges, parts, payloads
+
+_OPEN = text_of(
+    select(exchanges.c.seq, exchanges.c.id, exchanges.c.answer_size).where(
+        exchanges.c.epoch == 0,
+        text("state = 'open'"),  # word for word as the index
+    )
+)
+_PARTS = text_of(
+    select(parts.c.data, parts.c.chunks)
+    .where(parts.c.seq == 0)
+    .order_by(parts.c.number)
+)
+_SETTLE = text_of(
+    update(exchanges)
+    .where(exchanges.c.seq == 0)
+    .values(state="incomplete", reason="", ended_at=0, answer_size=0)
+)
+_FILL = text_of(
+    update(payloads)
+    .where(payloads.c.seq == 0)
+    .values(answer_sha256=b"", answer=b"", chunks=b"")
+)
+_DELETE_PARTS = text_of(delete(parts).where(parts.c.seq == 0))
+
+
+class RecoveryReport(msgspec.Struct, frozen=True):
+    """What a start found of runs that did not end cleanly."""
+
+    unclean_epochs: int = 0
+    crashed: int = 0  # rows that were open, now incomplete
+    lost: int = 0  # accepted as of the last commit, and no row tells of them
+
+
+def recover(connection: sqlite3.Connection, *, now_at: int) -> RecoveryReport:
+    """Settle all runs without an end, each in one transaction.
+
+    Only the owner of the file may call this: a run without an end is taken for dead.
+    """
+    crashed = lost = 0
+    dead = [run for run in epochs.read(connection) if run.ended_at is None]
+    for run in dead:
+        with transaction(connection):
+            settled = settle(connection, run.id, reason="proxy_crashed", now_at=now_at)
+            lost += epochs.end(
+                connection, run, ended_at=now_at, settled=len(settled), clean=False
+            )
+        crashed += len(settled)
+    return RecoveryReport(len(dead), crashed, lost)
+
+
+def settle(
+    connection: sqlite3.Connection, epoch: int, *, reason: Reason, now_at: int
+) -> list[str]:
+    """Make a run's open rows incomplete, inside the caller's transaction.
+
+    Shapes: returns their ids. Their answers are what their parts hold.
+    """
+    packer = Packer()
+    ids: list[str] = []
+    for seq, name, told_size in connection.execute(_OPEN, (epoch,)).fetchall():
+        answer, chunks = read_parts(connection, seq)
+        size = max(told_size, len(answer))
+        values = ("incomplete", reason, now_at, size, seq)
+        connection.execute(_SETTLE, values)
+        packed = packer.pack(answer), packer.pack(pack_chunks(chunks))
+        digest = sha256(answer).digest()
+        connection.execute(_FILL, (digest, *packed, seq))
+        connection.execute(_DELETE_PARTS, (seq,))
+        ids.append(name)
+    return ids
+
+
+def read_parts(
+    connection: sqlite3.Connection, seq: int
+) -> tuple[bytes, tuple[Chunk, ...]]:
+    """Return what an open exchange has of its answer so far."""
+    data: list[bytes] = []
+    chunks: list[Chunk] = []
+    for part, packed in connection.execute(_PARTS, (seq,)):
+        data.append(part)
+        chunks.extend(unpack_chunks(packed))
+    return b"".join(data), tuple(chunks)

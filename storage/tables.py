@@ -1,0 +1,150 @@
+"""The tables, declared once: engines, queries and the recorder read them from here."""
+
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# The narrow row of a list: never a body, so that a million of them stay cheap.
+exchanges = Table(
+    "exchanges",
+    metadata,
+    # Gap-free, given by the single writer: a hole is a visible loss.
+    Column("seq", Integer, primary_key=True),
+    Column("id", Text, nullable=False),
+    Column("epoch", Integer, nullable=False),
+    Column("project", Text, nullable=False),
+    Column("upstream", Text, nullable=False),
+    Column("endpoint", Text, nullable=False),
+    Column("target", Text, nullable=False),
+    Column("streamed", Integer, nullable=False),
+    Column("created_at", Integer, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("reason", Text),
+    Column("status", Integer, nullable=False),
+    Column("first_token_at", Integer),
+    Column("ended_at", Integer),
+    Column("own_us", Integer, nullable=False),
+    Column("completion_id", Text, nullable=False),
+    Column("model_asked", Text, nullable=False),
+    Column("model_served", Text, nullable=False),
+    Column("finish_reason", Text),
+    Column("prompt_tokens", Integer),
+    Column("cached_tokens", Integer),
+    Column("completion_tokens", Integer),
+    Column("reasoning_tokens", Integer),
+    Column("error", LargeBinary),
+    Column("tags", Text, nullable=False),
+    Column("schema", Text),
+    Column("verdict", Text),
+    Column("error_path", Text),
+    Column("prompt_preview", Text, nullable=False),
+    Column("answer_preview", Text, nullable=False),
+    Column("request_size", Integer, nullable=False),
+    Column("answer_size", Integer, nullable=False),
+    Column("content_kept", Integer, nullable=False),
+    Column("previous_response_id", Text, nullable=False),
+    Column("retry_count", Integer, nullable=False),
+    # The end of the hash chain over the request's messages; see `nodes`.
+    Column("messages_node", Integer),
+    # 16 bytes for each choice: how a later request that repeats it is recognised.
+    Column("answer_keys", LargeBinary),
+    Column("parent", Integer),  # seq of the exchange that this one goes on from
+    Column("thread", Integer, nullable=False),  # seq of the first of them all
+)
+Index("exchanges_id", exchanges.c.id, unique=True)
+Index(
+    "exchanges_completion",
+    exchanges.c.completion_id,
+    sqlite_where=text("completion_id <> ''"),
+)
+Index(
+    "exchanges_messages",
+    exchanges.c.messages_node,
+    sqlite_where=text("messages_node IS NOT NULL"),
+)
+Index("exchanges_open", exchanges.c.epoch, sqlite_where=text("state = 'open'"))
+
+payloads = Table(
+    "payloads",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("skeleton", Integer, nullable=False),  # a piece: the body, or what is left
+    Column("layout", LargeBinary),  # where the arrays go back; NULL for a whole body
+    Column("tools_node", Integer),
+    Column("request_sha256", LargeBinary, nullable=False),
+    Column("sent_sha256", LargeBinary, nullable=False),
+    Column("answer_sha256", LargeBinary, nullable=False),
+    Column("extras", LargeBinary, nullable=False),  # edits, flags, headers, packed
+    Column("answer", LargeBinary, nullable=False),
+    Column("chunks", LargeBinary, nullable=False),
+)
+
+# Answer bytes of exchanges still open; they go when the final row is written.
+parts = Table(
+    "parts",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+    Column("chunks", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Content by its SHA-256, once.
+pieces = Table(
+    "pieces",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("data", LargeBinary, nullable=False),
+)
+Index("pieces_hash", pieces.c.hash, unique=True)
+
+# Arrays of pieces as hash chains: a conversation of n turns costs n nodes, not n².
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("hash", LargeBinary, nullable=False),
+    Column("parent", Integer),
+    Column("piece", Integer, nullable=False),
+    Column("depth", Integer, nullable=False),
+)
+Index("nodes_hash", nodes.c.hash, unique=True)
+
+tags = Table(
+    "tags",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("seq", Integer, primary_key=True),
+    sqlite_with_rowid=False,
+)
+
+# One row for each run of a writer, brought up to date in each of its commits.
+epochs = Table(
+    "epochs",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("started_at", Integer, nullable=False),
+    Column("ended_at", Integer),
+    Column("clean", Integer, nullable=False),
+    # Commits so far: tells whether a commit whose outcome is unknown took place.
+    Column("batches", Integer, nullable=False),
+    Column("accepted", Integer, nullable=False),
+    Column("complete", Integer, nullable=False),
+    Column("incomplete", Integer, nullable=False),
+    Column("unrecorded", Integer, nullable=False),
+    # Of `unrecorded`: accepted before a crash, and no row tells of them.
+    Column("lost", Integer, nullable=False),
+)

@@ -1,0 +1,234 @@
+"""Writes batches of exchanges in one transaction each; runs in the connection's thread.
+
+Whatever takes time (splitting, hashing, compressing) is done before the transaction.
+"""
+
+import sqlite3
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+from sqlalchemy import bindparam, delete, update
+
+from storage import statements
+from storage.bodies import Packer
+from storage.engines.sqlite import transaction
+from storage.parents import Kin, Parents
+from storage.pieces import Pieces
+from storage.records import Exchange, Progress
+from storage.rows import Links, exchange_row, pack_chunks, pack_extras, pack_layout
+from storage.split import split
+from storage.tables import epochs, exchanges, parts
+
+Item: TypeAlias = Exchange | Progress
+
+_columns = exchanges.c
+_UPDATE_OPEN = statements.text_of(
+    update(exchanges)
+    .where(_columns.seq == bindparam("seq_"))
+    .values(
+        status=0, first_token_at=0, completion_id="", model_served="", answer_size=0
+    )
+)
+_DELETE_PARTS = statements.text_of(delete(parts).where(parts.c.seq == 0))
+_UPDATE_EPOCH = statements.text_of(
+    update(epochs)
+    .where(epochs.c.id == bindparam("id_"))
+    .values(
+        batches=0,
+        accepted=0,
+        unrecorded=0,
+        complete=epochs.c.complete + bindparam("complete_"),
+        incomplete=epochs.c.incomplete + bindparam("incomplete_"),
+    )
+)
+
+
+class Tally(msgspec.Struct, frozen=True):
+    """The counters of this run that rows cannot tell, as of a batch."""
+
+    batch: int
+    accepted: int
+    unrecorded: int
+
+
+class _Rows:
+    """The rows of one batch, by statement."""
+
+    def __init__(self) -> None:
+        self.new: list[tuple[object, ...]] = []
+        self.ended: list[tuple[object, ...]] = []  # rows that were open until now
+        self.open: list[tuple[object, ...]] = []  # what changed in rows still open
+        self.payloads: list[tuple[object, ...]] = []
+        self.tags: list[tuple[str, str, int]] = []
+        self.parts: list[tuple[int, int, bytes, bytes]] = []
+        self.complete = 0
+        self.incomplete = 0
+
+
+class Writer:
+    """Numbers, links and inserts; one for each opening of the connection.
+
+    To be thrown away when `write` raises: what it remembers may not be in the file.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, *, epoch: int) -> None:
+        self._connection = connection
+        self._epoch = epoch
+        self._packer = Packer()
+        self._pieces = Pieces(connection, self._packer)
+        self._parents = Parents(connection)
+        self._last_seq: int = connection.execute(
+            "SELECT coalesce(max(seq), 0) FROM exchanges"
+        ).fetchone()[0]
+        (self._batch,) = connection.execute(
+            "SELECT batches FROM epochs WHERE id = ?", (epoch,)
+        ).fetchone()
+        self._open = _open_rows(connection, epoch)  # id to seq and number of parts
+
+    def write(self, items: Sequence[Item], tally: Tally) -> None:
+        """Commit these items, on disk when this returns.
+
+        A batch that is in the file already, by its number, is not written again: that
+        is how a commit whose outcome was unknown is repeated.
+        Raises: `sqlite3.Error`; `ValueError`, `TypeError` or `OverflowError` where an
+        item holds what no column takes.
+        """
+        if tally.batch <= self._batch:
+            return
+        rows = _Rows()
+        for item in items:
+            if isinstance(item, Exchange):
+                self._end(item, rows)
+            else:
+                self._go_on(item, rows)
+        self._commit(rows, tally)
+        self._batch = tally.batch
+        self._pieces.written()
+        self._parents.written()
+
+    def _end(self, exchange: Exchange, rows: _Rows) -> None:
+        known = self._open.pop(exchange.id, None)
+        seq = self._next_seq() if known is None else known[0]
+        target = rows.new if known is None else rows.ended
+        self._add(exchange, seq, rows, target)
+        if exchange.state == "complete":
+            rows.complete += 1
+        else:
+            rows.incomplete += 1
+
+    def _go_on(self, progress: Progress, rows: _Rows) -> None:
+        exchange = progress.exchange
+        known = self._open.get(exchange.id)
+        if known is None:
+            known = (self._next_seq(), 0)
+            self._add(exchange, known[0], rows, rows.new)
+        else:
+            rows.open.append(
+                (
+                    exchange.status,
+                    exchange.first_token_at,
+                    exchange.completion_id,
+                    exchange.model_served,
+                    exchange.answer_size,
+                    known[0],
+                )
+            )
+        seq, number = known
+        if progress.part and exchange.content_kept:
+            chunks = pack_chunks(progress.chunks)
+            rows.parts.append((seq, number, progress.part, chunks))
+            number += 1
+        self._open[exchange.id] = (seq, number)
+
+    def _next_seq(self) -> int:
+        self._last_seq += 1
+        return self._last_seq
+
+    def _add(
+        self,
+        exchange: Exchange,
+        seq: int,
+        rows: _Rows,
+        target: list[tuple[object, ...]],
+    ) -> None:
+        node = None
+        parent = self._parents.named(exchange)
+        if exchange.content_kept:
+            node, parent = self._add_payload(exchange, seq, rows, parent)
+        thread = seq if parent is None else parent.thread
+        links = Links(node, None if parent is None else parent.seq, thread)
+        row = exchange_row(exchange, seq=seq, epoch=self._epoch, links=links)
+        target.append(row)
+        if exchange.tags:
+            rows.tags.extend((key, value, seq) for key, value in exchange.tags.items())
+        keys = b"".join(exchange.answer_keys)
+        kin = Kin(seq, thread, exchange.project, keys)
+        self._parents.add(kin, node=node, completion_id=exchange.completion_id)
+
+    def _add_payload(
+        self, exchange: Exchange, seq: int, rows: _Rows, parent: Kin | None
+    ) -> tuple[int | None, Kin | None]:
+        pieces, pack = self._pieces, self._packer.pack
+        parted = split(exchange.request)
+        node = tools_node = None
+        for cut in parted.cuts:
+            chain = pieces.chain(cut.elements)
+            if cut.member == "tools":
+                tools_node = chain[-1]
+                continue
+            node = chain[-1]
+            if parent is None:
+                parent = self._parents.answered(
+                    exchange,
+                    elements=cut.elements,
+                    chain=chain,
+                    first_new=pieces.first_new_node,
+                )
+        rows.payloads.append(
+            (
+                seq,
+                pieces.piece(parted.skeleton),
+                pack_layout(parted.cuts),
+                tools_node,
+                exchange.request_sha256,
+                exchange.sent_sha256,
+                exchange.answer_sha256,
+                pack(pack_extras(exchange)),
+                pack(exchange.answer),
+                pack(pack_chunks(exchange.chunks)),
+            )
+        )
+        return node, parent
+
+    def _commit(self, rows: _Rows, tally: Tally) -> None:
+        connection, pieces = self._connection, self._pieces
+        work = (
+            (statements.INSERT_PIECE, pieces.new_pieces),
+            (statements.INSERT_NODE, pieces.new_nodes),
+            (statements.INSERT_EXCHANGE, rows.new),
+            (_UPDATE_OPEN, rows.open),
+            (statements.REPLACE_EXCHANGE, rows.ended),
+            (statements.INSERT_PAYLOAD, rows.payloads),
+            (statements.INSERT_TAG, rows.tags),
+            (statements.INSERT_PART, rows.parts),
+            (_DELETE_PARTS, [row[:1] for row in rows.ended]),
+        )
+        counts = (tally.batch, tally.accepted, rows.complete, rows.incomplete)
+        with transaction(connection):
+            for statement, values in work:
+                if values:
+                    connection.executemany(statement, values)
+            connection.execute(_UPDATE_EPOCH, (*counts, tally.unrecorded, self._epoch))
+
+
+def _open_rows(
+    connection: sqlite3.Connection, epoch: int
+) -> dict[str, tuple[int, int]]:
+    rows = connection.execute(
+        "SELECT id, seq, (SELECT coalesce(max(number) + 1, 0) FROM parts "
+        "WHERE parts.seq = exchanges.seq) "
+        "FROM exchanges WHERE epoch = ? AND state = 'open'",
+        (epoch,),
+    )
+    return {name: (seq, number) for name, seq, number in rows}
