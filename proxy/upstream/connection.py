@@ -4,6 +4,7 @@ import asyncio
 import math
 import os
 import select
+import ssl
 from typing import Protocol
 
 from proxy.upstream.answer import Answer
@@ -19,6 +20,10 @@ from proxy.upstream.stream import AnswerStream
 
 # Larger bodies leave in a write of their own: joining them would copy them.
 JOINED_BODY_BYTES = 64 * 1024
+READ_BYTES = 64 * 1024
+# asyncio's and uvloop's TLS hold up to 512 KiB and one more read of 256 KiB, and at the
+# end of the connection hand over what fits into one buffer and drop the rest.
+TLS_READ_BYTES = 1024 * 1024
 
 
 class Owner(Protocol):
@@ -34,8 +39,8 @@ class Owner(Protocol):
 class Connection(asyncio.BufferedProtocol):
     """The protocol of one connection.
 
-    Shapes: `room` is where reads land, shared by all connections of a loop, since a
-    read is used up before the next one begins.
+    Shapes: `room` is where reads land, `TLS_READ_BYTES` shared by all connections of a
+    loop, since a read is used up before the next one begins.
     """
 
     def __init__(self, limits: Limits, room: memoryview) -> None:
@@ -51,7 +56,7 @@ class Connection(asyncio.BufferedProtocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport
         self._poll = select.poll()
-        self._plain = True
+        self._tls: ssl.SSLObject | None = None
         self._answer: Answer | None = None
         self._stream: AnswerStream | None = None
         self._head: asyncio.Future[None] | None = None
@@ -195,7 +200,9 @@ class Connection(asyncio.BufferedProtocol):
         """Keep the transport."""
         self.connected = True
         self._transport = transport  # type: ignore[assignment]  # a stream's protocol gets a Transport
-        self._plain = transport.get_extra_info("ssl_object") is None
+        self._tls = transport.get_extra_info("ssl_object")
+        if self._tls is None:
+            self._room = self._room[:READ_BYTES]
         descriptor = transport.get_extra_info("socket").fileno()
         self._poll.register(descriptor, select.POLLIN)
 
@@ -210,10 +217,10 @@ class Connection(asyncio.BufferedProtocol):
     def eof_received(self) -> bool:
         """Take the upstream's clean end: FIN, and close_notify under TLS (H-84)."""
         if self._answer is not None:
-            self._end(clean=True)
+            self._end(clean=self._tls is None or _said_goodbye(self._tls))
         elif self._stream is not None:
             self._stream.finish()
-            return self._plain  # a tunnel may close one half
+            return self._tls is None  # a tunnel may close one half
         else:
             self.close()
         return False
@@ -221,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Take the end of the connection, however it came."""
         if self._answer is not None:
-            if self._plain and exc is not None and not self._answer.head_done:
+            if self._tls is None and exc is not None and not self._answer.head_done:
                 self._read_rest()
             self._end(clean=False)
         elif self._stream is not None:
@@ -330,3 +337,13 @@ class Connection(asyncio.BufferedProtocol):
         else:
             silent_s = self._limits.first_byte_timeout_s
             self.fail(UpstreamFirstByteTimeout(f"No answer within {silent_s:g} s."))
+
+
+def _said_goodbye(tls: ssl.SSLObject) -> bool:
+    """Whether close_notify has come; asyncio reports a bare FIN the same way."""
+    try:
+        return tls.read(1) == b""
+    except ssl.SSLZeroReturnError:
+        return True
+    except ssl.SSLError:
+        return False

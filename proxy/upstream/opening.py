@@ -48,9 +48,8 @@ class Translated(httpx.AsyncBaseTransport):
             "read": self._limits.first_byte_timeout_s,
             "write": self._limits.first_byte_timeout_s,
         }
-        request.extensions["timeout"] = waits_s
         try:
-            response = await self._inner.handle_async_request(request)
+            response = await self._inner.handle_async_request(_framed(request, waits_s))
         except httpx.TransportError as exc:
             raise translate(exc, part="head") from exc
         # httpcore looks here again when it reads the body.
@@ -62,6 +61,24 @@ class Translated(httpx.AsyncBaseTransport):
     async def aclose(self) -> None:
         """Close the inner transport."""
         await self._inner.aclose()
+
+
+def _framed(request: httpx.Request, waits_s: dict[str, float]) -> httpx.Request:
+    """Return the request with deadlines and, where it has none, a framing header."""
+    pairs = request.headers.raw
+    names = {name.lower() for name, _ in pairs}
+    if names.isdisjoint((b"content-length", b"transfer-encoding")):
+        if not isinstance(request.stream, httpx.ByteStream):
+            pairs.append((b"transfer-encoding", b"chunked"))
+        elif body := b"".join(request.stream):
+            pairs.append((b"content-length", b"%d" % len(body)))
+    return httpx.Request(
+        request.method,
+        request.url,
+        headers=pairs,
+        stream=request.stream,
+        extensions={**request.extensions, "timeout": waits_s},
+    )
 
 
 class TranslatedStream(httpx.AsyncByteStream):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import httpx
 
 from proxy.upstream.answer import Answer
-from proxy.upstream.connection import Connection
+from proxy.upstream.connection import TLS_READ_BYTES, Connection
 from proxy.upstream.dial import Origin
 from proxy.upstream.errors import RequestUnsendable, UpstreamGone
 from proxy.upstream.limits import Limits
@@ -19,7 +19,6 @@ from proxy.upstream.stream import AnswerStream
 from proxy.upstream.tunnel import Tunnel
 from proxy.upstream.upload import upload
 
-READ_BYTES = 64 * 1024
 PORTS = {"http": 80, "https": 443}
 
 
@@ -49,7 +48,7 @@ class Transport(httpx.AsyncBaseTransport):
     ) -> None:
         self._limits = limits
         self._ssl_context = ssl_context
-        self._room = memoryview(bytearray(READ_BYTES))
+        self._room = memoryview(bytearray(TLS_READ_BYTES))
         self._pools: dict[tuple[str, str, int | None], Pool] = {}
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
