@@ -104,6 +104,7 @@ _CONTROLS = frozenset(
     }
 )
 
+_BEARER = re.compile(rb"\Abearer(?:[ \t]+|$)", re.IGNORECASE)
 _SCHEMA = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?:@[0-9]{1,9})?")
 
 
@@ -240,9 +241,8 @@ def credential(headers: Headers, query: bytes = b"") -> bytes | None:
         if name in _CREDENTIALS and value.strip():
             found.setdefault(name, value.strip())
     for name in _CREDENTIALS:
-        if name in found:
-            scheme, _, key = found[name].partition(b" ")
-            return key.strip() if scheme.lower() == b"bearer" else found[name]
+        if key := _BEARER.sub(b"", found.get(name, b"")):
+            return key
     for pair in query.split(b"&") if query else ():
         name, _, value = pair.partition(b"=")
         if value and unquote_to_bytes(name).lower() in _CREDENTIAL_PARAMETERS:

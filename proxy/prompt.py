@@ -87,16 +87,13 @@ def text(raw: bytes) -> str:
 
 
 def _elements(raw: bytes) -> list[bytes]:
-    try:
-        return [bytes(element) for element in _ELEMENTS.decode(raw)]
-    except (msgspec.DecodeError, RecursionError):
-        return []
+    return [bytes(element) for element in _ELEMENTS.decode(raw)]
 
 
 def _message(element: bytes) -> _Message | None:
     try:
         return _MESSAGE.decode(element)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
@@ -107,7 +104,7 @@ def _content(raw: bytes) -> str:
     for element in _elements(raw) if raw[:1] == b"[" else []:
         try:
             part = _PART.decode(element)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError):
             continue
         said = bytes(part.text)
         if part.type in _TEXT_PARTS and said[:1] == b'"':
