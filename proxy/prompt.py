@@ -24,12 +24,13 @@ _ASKED: dict[Endpoint, str] = {
 }
 _TEXT_PARTS = frozenset({"text", "input_text"})
 
-# As much of a JSON string as can hold the preview: a character is one to four bytes or
-# an escape, beyond the BMP two.
+# As many bytes as hold the preview if none of it is escaped. Where this cuts a letter
+# in two, or where there are escapes or what is no text, the pattern (7 µs) says what is
+# whole: a character has one to four bytes or is an escape, beyond the BMP two.
+_ENOUGH_BYTES = 4 * PREVIEW_CHARACTERS
 _START = re.compile(
-    rb'"(?:[^"\\]|\\(?:u[0-9A-Fa-f]{4}|.)){0,%d}' % (4 * PREVIEW_CHARACTERS), re.DOTALL
+    rb'"(?:[^"\\]|\\(?:u[0-9A-Fa-f]{4}|.)){0,%d}' % _ENOUGH_BYTES, re.DOTALL
 )
-_SHORT_BYTES = 4 * PREVIEW_CHARACTERS
 
 
 class _Message(msgspec.Struct):
@@ -54,59 +55,79 @@ def preview(endpoint: Endpoint, members: Mapping[str, msgspec.Raw]) -> str:
     Never raises; empty where there is no text, and where the request is very large.
     """
     asked = members.get(_ASKED[endpoint])
-    if asked is None or len(asked) > _MAX_READ_BYTES:
+    if asked is None:
         return ""
-    raw = bytes(asked)
-    if raw[:1] == b'"':
-        return text(raw)
-    if raw[:1] != b"[" or (len(raw) > _FEW_BYTES and raw.count(b",") > _MAX_COMMAS):
+    kind = _kind(asked)
+    if kind == b'"':
+        return text(asked)
+    if kind != b"[" or _is_large(asked):
         return ""
-    for element in reversed(_elements(raw)):
-        if element[:1] == b'"':
+    for element in reversed(_ELEMENTS.decode(asked)):
+        if _kind(element) == b'"':
             return text(element)
         message = _message(element)
         if message is not None and message.role == "user":
-            return _content(bytes(message.content))
+            return _content(message.content)
     return ""
 
 
-def text(raw: bytes) -> str:
+def text(raw: bytes | msgspec.Raw) -> str:
     r"""Return the first characters of a JSON string; what is no text is replaced.
 
     >>> text(b'"a \\ud83d\\ude00 and a lone \\ud800"')
     'a 😀 and a lone ?'
     """
-    if len(raw) > _SHORT_BYTES:
-        start = _START.match(raw)
-        raw = (start[0] if start else b'"') + b'"'
+    view = memoryview(raw)
+    cut = len(view) > _ENOUGH_BYTES
+    said = _decode(bytes(view[:_ENOUGH_BYTES]) + b'"' if cut else raw)
+    if said is None or (cut and len(said) < PREVIEW_CHARACTERS):
+        said = _decode_start(view)
+    return said[:PREVIEW_CHARACTERS]
+
+
+def _decode(spelled: bytes | msgspec.Raw) -> str | None:
     try:
-        return _STRING.decode(raw)[:PREVIEW_CHARACTERS]
+        return _STRING.decode(spelled)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        found = str(json.loads(raw.decode("utf-8", "replace"), strict=False))
-        return found[:PREVIEW_CHARACTERS].encode("utf-8", "replace").decode()
+        return None
 
 
-def _elements(raw: bytes) -> list[bytes]:
-    return [bytes(element) for element in _ELEMENTS.decode(raw)]
+def _decode_start(view: memoryview) -> str:
+    start = _START.match(view)
+    spelled = (start[0] if start else b'"') + b'"'
+    found = str(json.loads(spelled.decode("utf-8", "replace"), strict=False))
+    return found.encode("utf-8", "replace").decode()
 
 
-def _message(element: bytes) -> _Message | None:
+def _kind(raw: msgspec.Raw) -> bytes:
+    """Return the first byte of a JSON text, which tells what it is."""
+    return bytes(memoryview(raw)[:1])
+
+
+def _is_large(raw: msgspec.Raw) -> bool:
+    size_bytes = len(raw)
+    return size_bytes > _MAX_READ_BYTES or (
+        size_bytes > _FEW_BYTES and bytes(raw).count(b",") > _MAX_COMMAS
+    )
+
+
+def _message(element: msgspec.Raw) -> _Message | None:
     try:
         return _MESSAGE.decode(element)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
 
 
-def _content(raw: bytes) -> str:
-    if raw[:1] == b'"':
+def _content(raw: msgspec.Raw) -> str:
+    kind = _kind(raw)
+    if kind == b'"':
         return text(raw)
     words: list[str] = []
-    for element in _elements(raw) if raw[:1] == b"[" else []:
+    for element in _ELEMENTS.decode(raw) if kind == b"[" else []:
         try:
             part = _PART.decode(element)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-        said = bytes(part.text)
-        if part.type in _TEXT_PARTS and said[:1] == b'"':
-            words.append(text(said))
+        if part.type in _TEXT_PARTS and _kind(part.text) == b'"':
+            words.append(text(part.text))
     return " ".join(words)[:PREVIEW_CHARACTERS]
