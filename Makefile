@@ -5,13 +5,13 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: help run setup test check types tests house e2e bench lock clean
+.PHONY: help run setup test check types tests coverage e2e bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
 run: $(VENV)/.run  ## set up .venv and serve on 127.0.0.1:8787 (ARGS="--tag env=dev" adds flags)
-	@$(BIN)/spiritsafe serve $(ARGS)
+	@exec $(BIN)/spiritsafe serve $(ARGS)
 
 setup: $(VENV)/.dev  ## only the set-up: .venv with everything that runs and tests
 
@@ -28,7 +28,10 @@ types: $(VENV)/.dev
 
 tests: $(VENV)/.dev
 	@echo "== tests and house rules"
-	@PYTHON=$(BIN)/python scripts/test
+	@scripts/test
+
+coverage: $(VENV)/.dev  ## the tests once more, with the branches they miss
+	@scripts/coverage
 
 e2e: $(VENV)/.dev  ## the proxy in front of a real llama.cpp server (compiles it once: some minutes)
 	@scripts/e2e
@@ -42,19 +45,15 @@ lock:  ## resolve requirements/*.txt anew: names, versions and hashes, a week ol
 clean:  ## remove .venv and what tests and benches left
 	rm -rf $(VENV) .e2e .mypy_cache .pytest_cache .ruff_cache .coverage* build dist
 
-$(VENV)/bin/python:
-	@echo "== making $(VENV) with $(PYTHON)"
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
-	  echo "Spiritsafe needs Python 3.11 or newer, and '$(PYTHON)' is not: name one with 'make PYTHON=python3.12 ...'."; exit 1; }
-	@$(PYTHON) -m venv $(VENV) || { \
-	  echo "'$(PYTHON) -m venv' failed. On Debian and Ubuntu install the package python3-venv."; exit 1; }
+$(BIN)/pip:
+	@scripts/venv $(PYTHON)
 
-$(VENV)/.run: requirements/demo.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.run: requirements/demo.txt pyproject.toml | $(BIN)/pip
 	@echo "== installing what serving and the demo need (hash-pinned)"
 	@scripts/install requirements/demo.txt
 	@touch $@
 
-$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(VENV)/bin/python
+$(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/pip
 	@echo "== installing what serving and testing need (hash-pinned)"
 	@scripts/install requirements/dev.txt
 	@touch $@ $(VENV)/.run
