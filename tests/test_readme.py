@@ -1,0 +1,49 @@
+"""What the README tells people to write or type works as it stands there."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from proxy.settings import Settings
+from tests.test_house import ROOT
+
+README = (ROOT / "README.md").read_text()
+
+
+def test_the_settings_file_of_the_readme_loads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "spiritsafe.toml").write_text(example)
+    monkeypatch.chdir(tmp_path)
+    settings = Settings()
+    assert {"env": "prod"} == settings.tags
+    assert {"default", "together"} == set(settings.every_upstream())
+    assert "TOGETHER_API_KEY" == settings.upstreams["together"].key_env
+
+
+def test_the_variable_of_the_readme_sets(monkeypatch: pytest.MonkeyPatch) -> None:
+    (variable,) = set(re.findall(r"SPIRITSAFE_\w+=\w+", README))
+    name, value = variable.split("=")
+    monkeypatch.setenv(name, value)
+    assert value == Settings().durability
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"])
+def test_every_make_target_that_is_named_exists(page: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    targets = set(re.findall(r"^([a-z0-9]+):", makefile, re.MULTILINE))
+    named = re.findall(
+        r"(?:`|^ +)make ([a-z0-9]+)", (ROOT / page).read_text(), re.MULTILINE
+    )
+    assert [] == [target for target in named if target not in targets]
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "deploy/README.md"])
+def test_every_link_within_the_checkout_leads_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text()
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
+    assert [] == [
+        link for link in links if not (ROOT / page).parent.joinpath(link).exists()
+    ]
