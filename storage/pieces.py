@@ -1,8 +1,9 @@
 """Gives content its numbers: each piece and each chain of pieces once."""
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from hashlib import sha256
+from typing import Generic, TypeVar
 
 import msgspec
 from sqlalchemy import select
@@ -11,8 +12,10 @@ from storage.bodies import Packer
 from storage.statements import text_of
 from storage.tables import nodes, pieces
 
+Key = TypeVar("Key", bound=Hashable)
+
 _FIND_PIECE = text_of(select(pieces.c.id).where(pieces.c.hash == b""))
-_FIND_NODE = text_of(select(nodes.c.id).where(nodes.c.hash == b""))
+_FIND_NODE = text_of(select(nodes.c.id).where(nodes.c.parent == 0, nodes.c.piece == 0))
 _LAST_PIECE = "SELECT coalesce(max(id), 0) FROM pieces"
 _LAST_NODE = "SELECT coalesce(max(id), 0) FROM nodes"
 
@@ -20,8 +23,8 @@ _LAST_NODE = "SELECT coalesce(max(id), 0) FROM nodes"
 _GENERATION = 16_384
 
 
-class Known:
-    """Remembers the numbers of recently used hashes, within bounds.
+class Known(Generic[Key]):
+    """Remembers the numbers of recently used content, within bounds.
 
     Two generations: what is used moves to the young one; when that is full the old
     one is forgotten. Costs a dictionary look-up, where an exact order costs three.
@@ -29,24 +32,24 @@ class Known:
 
     def __init__(self, generation: int = _GENERATION) -> None:
         self._generation = generation
-        self._young: dict[bytes, int] = {}
-        self._old: dict[bytes, int] = {}
+        self._young: dict[Key, int] = {}
+        self._old: dict[Key, int] = {}
 
-    def get(self, digest: bytes) -> int | None:
-        """Return the number under this hash, if it is remembered."""
-        number = self._young.get(digest)
+    def get(self, key: Key) -> int | None:
+        """Return the number under this key, if it is remembered."""
+        number = self._young.get(key)
         if number is None:
-            number = self._old.get(digest)
+            number = self._old.get(key)
             if number is not None:
-                self.put(digest, number)
+                self.put(key, number)
         return number
 
-    def put(self, digest: bytes, number: int) -> None:
+    def put(self, key: Key, number: int) -> None:
         """Remember a number."""
         if len(self._young) >= self._generation:
             self._old = self._young
             self._young = {}
-        self._young[digest] = number
+        self._young[key] = number
 
 
 class Pieces:
@@ -59,13 +62,12 @@ class Pieces:
     def __init__(self, connection: sqlite3.Connection, packer: Packer) -> None:
         self._connection = connection
         self._packer = packer
-        # Apart: whoever sends 32 bytes that are a hash makes a piece and a node alike.
-        self._known_pieces = Known()
-        self._known_nodes = Known()
+        self._known_pieces: Known[bytes] = Known()
+        self._known_nodes: Known[tuple[int, int]] = Known()
         self._last_piece: int = connection.execute(_LAST_PIECE).fetchone()[0]
         self._last_node: int = connection.execute(_LAST_NODE).fetchone()[0]
         self.new_pieces: list[tuple[int, bytes, int, bytes]] = []
-        self.new_nodes: list[tuple[int, bytes, int | None, int, int]] = []
+        self.new_nodes: list[tuple[int, int, int, int]] = []
         # Nodes from this one on are of the batch at hand: no older row knows them.
         self.first_new_node = self._last_node + 1
 
@@ -77,31 +79,24 @@ class Pieces:
 
     def piece(self, data: bytes | msgspec.Raw) -> int:
         """Return the number of this content."""
-        return self._piece(data, sha256(data).digest())
+        digest = sha256(data).digest()
+        number = self._known_pieces.get(digest)
+        return self._find_piece(data, digest) if number is None else number
 
     def chain(self, elements: Sequence[bytes | msgspec.Raw]) -> list[int]:
         """Return the node of each prefix of this array; the last stands for it all."""
         numbers: list[int] = []
-        before, parent = b"", None
+        parent = 0
         for element in elements:
-            digest = sha256(element).digest()
-            before = sha256(before + digest).digest()
-            number = self._known_nodes.get(before)
+            link = (parent, self.piece(element))
+            number = self._known_nodes.get(link)
             if number is None:
-                number = self._find_node(before)
-            if number is None:
-                self._last_node = number = self._last_node + 1
-                piece, depth = self._piece(element, digest), len(numbers)
-                self.new_nodes.append((number, before, parent, piece, depth))
-                self._known_nodes.put(before, number)
+                number = self._node(link, depth=len(numbers))
             numbers.append(number)
             parent = number
         return numbers
 
-    def _piece(self, data: bytes | msgspec.Raw, digest: bytes) -> int:
-        number = self._known_pieces.get(digest)
-        if number is not None:
-            return number
+    def _find_piece(self, data: bytes | msgspec.Raw, digest: bytes) -> int:
         row = self._connection.execute(_FIND_PIECE, (digest,)).fetchone()
         if row is None:
             self._last_piece += 1
@@ -114,9 +109,15 @@ class Pieces:
         self._known_pieces.put(digest, number)
         return number
 
-    def _find_node(self, chained: bytes) -> int | None:
-        row = self._connection.execute(_FIND_NODE, (chained,)).fetchone()
+    def _node(self, link: tuple[int, int], *, depth: int) -> int:
+        row = None
+        if link[0] < self.first_new_node:
+            row = self._connection.execute(_FIND_NODE, link).fetchone()
         if row is None:
-            return None
-        self._known_nodes.put(chained, row[0])
-        return int(row[0])
+            self._last_node += 1
+            number = self._last_node
+            self.new_nodes.append((number, *link, depth))
+        else:
+            number = int(row[0])
+        self._known_nodes.put(link, number)
+        return number

@@ -33,7 +33,7 @@ _SETTLE = text_of(
 _FILL = text_of(
     update(payloads)
     .where(payloads.c.seq == 0)
-    .values(answer_sha256=b"", answer=b"", chunks=b"")
+    .values(answer_sha256=b"", kept_size=0, answer=b"", chunks=b"")
 )
 _DELETE_PARTS = text_of(delete(parts).where(parts.c.seq == 0))
 
@@ -79,7 +79,7 @@ def settle(
         connection.execute(_SETTLE, values)
         packed = packer.pack(answer), packer.pack(pack_chunks(chunks))
         digest = sha256(answer).digest()
-        connection.execute(_FILL, (digest, *packed, seq))
+        connection.execute(_FILL, (digest, len(answer), *packed, seq))
         connection.execute(_DELETE_PARTS, (seq,))
         ids.append(name)
     return ids

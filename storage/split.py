@@ -15,12 +15,19 @@ Member: TypeAlias = Literal["messages", "input", "tools"]
 MAX_ELEMENTS = 100_000
 
 _WHITE = b" \t\r\n"
+_BRACKET = ord("[")
+_ABSENT = msgspec.Raw()
+_QUOTED: dict[Member, bytes] = {
+    "messages": b'"messages"', "input": b'"input"', "tools": b'"tools"',
+}  # fmt: skip
+
+_Span: TypeAlias = tuple[int, int, Member, bytes, list[msgspec.Raw]]
 
 
 class _Body(msgspec.Struct):
-    messages: msgspec.Raw = msgspec.Raw()
-    input: msgspec.Raw = msgspec.Raw()
-    tools: msgspec.Raw = msgspec.Raw()
+    messages: msgspec.Raw = _ABSENT
+    input: msgspec.Raw = _ABSENT
+    tools: msgspec.Raw = _ABSENT
 
 
 _body_decoder = msgspec.json.Decoder(_Body)
@@ -52,16 +59,15 @@ def split(body: bytes) -> Split:
     Shapes: cut are top-level `messages` (or else `input`) and `tools`, where they are
     arrays with elements and the same separator between all of them.
     """
+    spans: list[_Span] = []
     try:
         found = _body_decoder.decode(body)
-        arrays = _arrays(found)
+        talk = found.input if found.messages is _ABSENT else found.messages
+        member: Member = "input" if found.messages is _ABSENT else "messages"
+        _find(body, member, talk, spans)
+        _find(body, "tools", found.tools, spans)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Split(body)
-    spans: list[tuple[int, int, Member, bytes, list[msgspec.Raw]]] = []
-    for member, array, elements in arrays:
-        span = _span(body, array, elements)
-        if span is not None:
-            spans.append((span[0], span[1], member, span[2], elements))
     if not spans:
         return Split(body)
     spans.sort()
@@ -90,46 +96,30 @@ def join(skeleton: bytes, cuts: Sequence[Cut]) -> bytes:
     return b"".join(pieces)
 
 
-def _arrays(found: _Body) -> list[tuple[Member, bytes, list[msgspec.Raw]]]:
-    wanted: list[tuple[Member, msgspec.Raw]] = [
-        ("messages", found.messages),
-        ("input", found.input),
-        ("tools", found.tools),
-    ]
-    arrays: list[tuple[Member, bytes, list[msgspec.Raw]]] = []
-    for member, raw in wanted:
-        if bytes(memoryview(raw)[:1]) != b"[" or (member == "input" and arrays):
-            continue
-        array = bytes(raw)
-        elements = _list_decoder.decode(array)
-        if 0 < len(elements) <= MAX_ELEMENTS:
-            arrays.append((member, array, elements))
-    return arrays
-
-
-def _span(
-    body: bytes, array: bytes, elements: list[msgspec.Raw]
-) -> tuple[int, int, bytes] | None:
-    """Return where the elements start and end in the body, and their separator."""
+def _find(body: bytes, member: Member, raw: msgspec.Raw, spans: list[_Span]) -> None:
+    """Add where an array's elements start and end in the body, if they can be cut."""
+    if raw is _ABSENT or memoryview(raw)[0] != _BRACKET:
+        return
+    elements = _list_decoder.decode(raw)
+    if not 0 < len(elements) <= MAX_ELEMENTS:
+        return
+    array = bytes(raw)
     first = 1
     while array[first] in _WHITE:
         first += 1
     separator = b","
     if len(elements) > 1:
-        end = first + len(memoryview(elements[0]))
+        end = first + len(elements[0])
         # An element starts with neither white space nor a comma.
         separator = array[end : array.find(bytes(elements[1]), end)]
     joined = separator.join(elements)
-    if not array.startswith(joined, first):
-        return None
-    # Where the same array stands twice, either place gives the same bytes back.
-    start = body.find(array) + first
-    return start, start + len(joined), separator
+    if array.startswith(joined, first):
+        # Where the same array stands twice, either place gives the same bytes back.
+        start = body.find(array) + first
+        spans.append((start, start + len(joined), member, separator, elements))
 
 
-def _cut(
-    body: bytes, spans: list[tuple[int, int, Member, bytes, list[msgspec.Raw]]]
-) -> Split:
+def _cut(body: bytes, spans: list[_Span]) -> Split:
     kept: list[bytes] = []
     cuts: list[Cut] = []
     start = at = 0
@@ -147,7 +137,7 @@ def _twice(skeleton: bytes, member: Member) -> bool:
 
     Only a body that spells the word twice is looked at closely: a schema may.
     """
-    if skeleton.count(b'"%b"' % member.encode()) < 2:
+    if skeleton.count(_QUOTED[member]) < 2:
         return False
     top: list[str] = []
 

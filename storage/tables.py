@@ -53,7 +53,7 @@ exchanges = Table(
     Column("content_kept", Integer, nullable=False),
     Column("previous_response_id", Text, nullable=False),
     Column("retry_count", Integer, nullable=False),
-    # The end of the hash chain over the request's messages; see `nodes`.
+    # The end of the chain of the request's messages; see `nodes`.
     Column("messages_node", Integer),
     # 16 bytes for each choice: how a later request that repeats it is recognised.
     Column("answer_keys", LargeBinary),
@@ -83,6 +83,8 @@ payloads = Table(
     Column("request_sha256", LargeBinary, nullable=False),
     Column("sent_sha256", LargeBinary, nullable=False),
     Column("answer_sha256", LargeBinary, nullable=False),
+    # Of the answer; less than the row's `answer_size` where only a prefix is kept.
+    Column("kept_size", Integer, nullable=False),
     Column("extras", LargeBinary, nullable=False),  # edits, flags, headers, packed
     Column("answer", LargeBinary, nullable=False),
     Column("chunks", LargeBinary, nullable=False),
@@ -110,17 +112,18 @@ pieces = Table(
 )
 Index("pieces_hash", pieces.c.hash, unique=True)
 
-# Arrays of pieces as hash chains: a conversation of n turns costs n nodes, not n².
+# Arrays of pieces as chains: a conversation of n turns costs n nodes, not n². A node is
+# its parent and a piece, so equal prefixes are one node; as both are numbers that grow,
+# new nodes lie side by side in the index, where hashes would dirty a page each.
 nodes = Table(
     "nodes",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("hash", LargeBinary, nullable=False),
-    Column("parent", Integer),
+    Column("parent", Integer, nullable=False),  # 0: the first element of an array
     Column("piece", Integer, nullable=False),
     Column("depth", Integer, nullable=False),
 )
-Index("nodes_hash", nodes.c.hash, unique=True)
+Index("nodes_chain", nodes.c.parent, nodes.c.piece, unique=True)
 
 tags = Table(
     "tags",

@@ -71,6 +71,11 @@ def message_key(message: bytes | msgspec.Raw) -> bytes | None:
     return _digest(text, refusal, calls)
 
 
+def may_repeat(request: bytes) -> bool:
+    """Return whether a request can hold an answer: cheap, and never falsely false."""
+    return b"assistant" in request or b"_call" in request
+
+
 def answers_before(
     elements: Sequence[bytes | msgspec.Raw],
 ) -> Iterator[tuple[int, set[bytes]]]:
@@ -83,7 +88,7 @@ def answers_before(
     keys: set[bytes] = set()
     for position in range(len(elements) - 1, -1, -1):
         element = bytes(elements[position])
-        if b"assistant" not in element and b"_call" not in element:
+        if not may_repeat(element):
             if b'"reasoning"' not in element:
                 keys = set()
             elif keys:

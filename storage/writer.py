@@ -19,6 +19,7 @@ from storage.records import Exchange, Progress
 from storage.rows import Links, exchange_row, pack_chunks, pack_extras, pack_layout
 from storage.split import split
 from storage.tables import epochs, exchanges, parts
+from storage.threads import may_repeat
 
 Item: TypeAlias = Exchange | Progress
 
@@ -178,7 +179,7 @@ class Writer:
                 tools_node = chain[-1]
                 continue
             node = chain[-1]
-            if parent is None:
+            if parent is None and may_repeat(exchange.request):
                 parent = self._parents.answered(
                     exchange,
                     elements=cut.elements,
@@ -194,6 +195,7 @@ class Writer:
                 exchange.request_sha256,
                 exchange.sent_sha256,
                 exchange.answer_sha256,
+                len(exchange.answer),
                 pack(pack_extras(exchange)),
                 pack(exchange.answer),
                 pack(pack_chunks(exchange.chunks)),

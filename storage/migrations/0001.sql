@@ -59,6 +59,7 @@ CREATE TABLE payloads (
     request_sha256 BLOB NOT NULL,
     sent_sha256 BLOB NOT NULL,
     answer_sha256 BLOB NOT NULL,
+    kept_size INTEGER NOT NULL,
     extras BLOB NOT NULL,
     answer BLOB NOT NULL,
     chunks BLOB NOT NULL,
@@ -86,14 +87,13 @@ CREATE UNIQUE INDEX pieces_hash ON pieces (hash);
 
 CREATE TABLE nodes (
     id INTEGER NOT NULL,
-    hash BLOB NOT NULL,
-    parent INTEGER,
+    parent INTEGER NOT NULL,
     piece INTEGER NOT NULL,
     depth INTEGER NOT NULL,
     PRIMARY KEY (id)
 );
 
-CREATE UNIQUE INDEX nodes_hash ON nodes (hash);
+CREATE UNIQUE INDEX nodes_chain ON nodes (parent, piece);
 
 CREATE TABLE tags (
     "key" TEXT NOT NULL,
@@ -116,4 +116,3 @@ CREATE TABLE epochs (
     lost INTEGER NOT NULL,
     PRIMARY KEY (id)
 );
-

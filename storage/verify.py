@@ -1,0 +1,150 @@
+"""Checks a whole file: that it holds what it says it holds, byte for byte."""
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from hashlib import sha256
+
+import msgspec
+import zstandard
+from sqlalchemy import func, select
+
+from storage import epochs
+from storage.assemble import MAX_BODY_BYTES, Kept, Row
+from storage.bodies import Packer
+from storage.errors import BodyTooLarge
+from storage.reading import Library
+from storage.records import Edit
+from storage.statements import bound
+from storage.tables import exchanges, nodes, pieces
+
+# Makes what was sent out of what was received; the proxy's part, as it made the edits.
+Reedit = Callable[[bytes, tuple[Edit, ...]], bytes]
+
+_DAMAGE = (ValueError, zstandard.ZstdError, msgspec.DecodeError, BodyTooLarge)
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """One thing that is not as it should be. Shapes: `id` of an exchange, or empty."""
+
+    id: str
+    what: str
+
+
+class Progressed(msgspec.Struct, frozen=True):
+    """How far the checking of the exchanges is."""
+
+    done: int
+    total: int
+
+
+def verify(
+    library: Library, *, reedit: Reedit | None = None
+) -> Iterator[Finding | Progressed]:
+    """Yield what is wrong with a file, and in between how far the check is.
+
+    Shapes: no `Finding` at all means a sound file. With `reedit` each exchange proves
+    that what went upstream is what came in with its declared edits.
+    """
+    connection = library.connection
+    for steps in (
+        _check_file(connection),
+        _check_totals(connection),
+        _check_pieces(connection),
+        _check_rows(library, reedit),
+    ):
+        try:
+            yield from steps
+        except sqlite3.DatabaseError as exc:
+            yield Finding("", f"a part of the file cannot be read: {exc}")
+
+
+def check(kept: Kept, *, reedit: Reedit | None = None) -> list[str]:
+    """Return what is wrong with one exchange."""
+    row, wrong = kept.row, []
+    if sha256(kept.request).digest() != kept.request_sha256:
+        wrong.append("the request is not the one that was received")
+    # Of an answer past the limit only a prefix is kept, with the hash of the whole.
+    whole = kept.kept_size == row.answer_size and row.state != "open"
+    if whole and sha256(kept.answer).digest() != kept.answer_sha256:
+        wrong.append("the answer is not the one that was received")
+    if len(kept.answer) != kept.kept_size:
+        wrong.append(f"the answer has {len(kept.answer)} bytes, not {kept.kept_size}")
+    if reedit is not None and kept.sent_sha256:
+        body_edits = tuple(edit for edit in kept.edits if edit.where == "body")
+        if sha256(reedit(kept.request, body_edits)).digest() != kept.sent_sha256:
+            wrong.append("what was sent is not the request with its declared edits")
+    return wrong
+
+
+def _check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
+    for (line,) in connection.execute("PRAGMA integrity_check"):
+        if line != "ok":
+            yield Finding("", f"integrity_check: {line}")
+    query = select(func.count(), func.min(exchanges.c.seq), func.max(exchanges.c.seq))
+    count, first, last = connection.execute(*bound(query)).fetchone()
+    if count and (first != 1 or last - first + 1 != count):
+        missing = last - count
+        yield Finding("", f"{missing} of {last} sequence numbers have no row")
+
+
+def _check_totals(connection: sqlite3.Connection) -> Iterator[Finding]:
+    runs = epochs.read(connection)
+    if not epochs.totals(runs).balanced:
+        yield Finding("", "accepted exchanges are not all accounted for")
+    query = select(exchanges.c.epoch, exchanges.c.state, func.count()).group_by(
+        exchanges.c.epoch, exchanges.c.state
+    )
+    counted = {row[:2]: row[2] for row in connection.execute(*bound(query))}
+    for run in runs:
+        for state, said in (("complete", run.complete), ("incomplete", run.incomplete)):
+            found = counted.get((run.id, state), 0)
+            if found != said:
+                yield Finding("", f"run {run.id}: {said} {state}, and {found} rows")
+
+
+def _check_pieces(connection: sqlite3.Connection) -> Iterator[Finding]:
+    packer = Packer()
+    query = select(pieces.c.id, pieces.c.hash, pieces.c.data)
+    for number, digest, packed in connection.execute(*bound(query)):
+        try:
+            data = packer.unpack(packed, max_bytes=MAX_BODY_BYTES)
+        except _DAMAGE as exc:
+            yield Finding("", f"piece {number}: {exc}")
+            continue
+        if sha256(data).digest() != digest:
+            yield Finding("", f"piece {number} does not have the content of its hash")
+    before = nodes.alias()
+    loose = (
+        select(nodes.c.id)
+        .outerjoin_from(nodes, before, before.c.id == nodes.c.parent)
+        .where(nodes.c.depth != func.coalesce(before.c.depth + 1, 0))
+    )
+    for (number,) in connection.execute(*bound(loose)):
+        yield Finding("", f"node {number} does not follow its parent")
+
+
+def _check_rows(
+    library: Library, reedit: Reedit | None
+) -> Iterator[Finding | Progressed]:
+    connection = library.connection
+    query = select(func.count()).select_from(exchanges)
+    (total,) = connection.execute(*bound(query)).fetchone()
+    for done, row in enumerate(library.rows(), 1):
+        yield from _check_row(library, row, reedit)
+        if done % 100 == 0 or done == total:
+            yield Progressed(done, total)
+
+
+def _check_row(library: Library, row: Row, reedit: Reedit | None) -> Iterator[Finding]:
+    if not row.content_kept:
+        return
+    try:
+        kept = library.whole(row)
+    except _DAMAGE as exc:
+        yield Finding(row.id, str(exc))
+        return
+    if not kept.request_sha256:
+        yield Finding(row.id, "the bodies are missing")
+        return
+    for what in check(kept, reedit=reedit):
+        yield Finding(row.id, what)
