@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from proxy.sse import Events
 from proxy.terminal import Terminal
 from storage.records import Endpoint
-from tests.proxy.vectors import OK, RESPONSES, UNENDED, VECTORS, framed, named, slices
+from tests.proxy.vectors import OK, UNENDED, VECTORS, endpoint_of, framed, named, slices
 
 WHOLE_MARKER = {
     "chat": re.compile(rb"(?:\A|[\r\n])data: *\[DONE\]"),
@@ -18,10 +18,6 @@ WHOLE_MARKER = {
         rb'[\r\n]|data: *\{ *"type" *: *"(?:response\.(?:completed|failed|incomplete)|error)")'
     ),
 }
-
-
-def endpoint_of(name: str) -> Endpoint:
-    return "responses" if name in RESPONSES else "chat"
 
 
 def passed(endpoint: Endpoint, pieces: list[bytes]) -> tuple[bytes, bool]:
@@ -38,7 +34,7 @@ def passed(endpoint: Endpoint, pieces: list[bytes]) -> tuple[bytes, bool]:
 
 def check(endpoint: Endpoint, stream: bytes, pieces: list[bytes]) -> bool:
     gone, held = passed(endpoint, pieces)
-    marker = WHOLE_MARKER[endpoint]
+    marker = WHOLE_MARKER["responses" if endpoint == "responses" else "chat"]
     assert marker.search(gone) is None
     assert held == (marker.search(stream) is not None)
     assert stream.startswith(gone)

@@ -4,6 +4,8 @@
 parsers meet every split of them. Names say what is odd about a stream.
 """
 
+from storage.records import Endpoint
+
 
 def framed(*payloads: bytes) -> bytes:
     """Return an event stream with one `data:` line for each payload."""
@@ -206,6 +208,13 @@ UNENDED = frozenset(
         "a9_items_only",
     }
 )
+
+
+def endpoint_of(name: str) -> Endpoint:
+    """Return the endpoint that a vector answers."""
+    if name in RESPONSES:
+        return "responses"
+    return "completions" if name in COMPLETIONS else "chat"
 
 
 def slices(data: bytes, size: int) -> list[bytes]:
