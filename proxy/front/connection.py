@@ -1,0 +1,91 @@
+"""One client connection: uvicorn's httptools protocol, with turns of our own.
+
+It builds the ASGI scope from the request line as it was sent, tells a turn when its
+client leaves, and keeps going when the client only closes its sending half.
+"""
+
+import asyncio
+
+from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from proxy.front.turn import Turn
+
+
+class Connection(HttpToolsProtocol):
+    """What uvicorn makes for each connection it accepts."""
+
+    cycle: Turn
+
+    def on_message_begin(self) -> None:
+        """Start collecting a request head."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+
+    def on_headers_complete(self) -> None:
+        """Build scope and turn, and start the application or queue behind the last."""
+        version = self.parser.get_http_version()
+        self.scope = self._scope(version)
+        if self.parser.should_upgrade() and self._should_upgrade():
+            return
+        turn = Turn(
+            scope=self.scope,
+            transport=self.transport,
+            flow=self.flow,
+            logger=self.logger,
+            access_logger=self.access_logger,
+            access_log=False,
+            default_headers=[],
+            message_event=asyncio.Event(),
+            expect_100_continue=self.expect_100_continue,
+            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
+            on_response=self.on_response_complete,
+        )
+        if b"?" in self.url:
+            turn.query = self.scope["query_string"]
+        self.scope["extensions"] = {"spiritsafe": turn}  # type: ignore[dict-item]  # an object, by the extension's own terms
+        before, self.cycle = self.cycle, turn
+        if before is None or before.response_complete:
+            self._start_asgi_task(turn, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((turn, self.app))
+
+    def _scope(self, version: str) -> HTTPScope:
+        raw_path, _, query = self.url.partition(b"?")
+        return {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "method": self.parser.get_method().decode("ascii"),
+            "scheme": self.scheme or "http",
+            "path": raw_path.decode("latin-1"),
+            "raw_path": raw_path,
+            "query_string": query,
+            "root_path": "",
+            "headers": self.headers,
+            "client": self.client,
+            "server": self.server,
+            "state": self.app_state,
+            "extensions": {},
+        }
+
+    def eof_received(self) -> bool:  # type: ignore[override]  # uvicorn's returns None: close at once
+        """Keep the sending half open while an answer is on its way (H-72)."""
+        turn = self.cycle
+        if turn is None or turn.response_complete or turn.more_body:
+            return False
+        if turn.fin_is_leaving:
+            return False
+        turn.half_closed = True
+        return True
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell every waiting turn that its client has gone."""
+        super().connection_lost(exc)
+        if self.cycle is not None:
+            self.cycle.leave()
+        for turn, _ in self.pipeline:
+            if isinstance(turn, Turn):
+                turn.disconnected = True

@@ -1,0 +1,154 @@
+"""The server side of one request: writes the answer, and can cut it off.
+
+uvicorn's own cycle sends chunked bodies to HTTP/1.0 clients, refuses the
+content-length of a 304, and gives the application no way to end an answer other than
+cleanly. This one keeps its reading half and replaces its writing half.
+"""
+
+import http
+import socket
+import struct
+from collections.abc import Callable
+from typing import cast
+
+from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
+from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
+
+BODILESS = frozenset({204, 304})
+"""Statuses whose answer has a head only (RFC 9110 §6.4.1)."""
+
+LINGER_OFF = struct.pack("ii", 1, 0)
+"""SO_LINGER on with zero seconds: closing sends RST and not FIN."""
+
+
+def _status_line(status: int) -> bytes:
+    try:
+        phrase = http.HTTPStatus(status).phrase
+    except ValueError:
+        phrase = ""
+    return f"HTTP/1.1 {status} {phrase}\r\n".encode("ascii")
+
+
+STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+
+
+class UnsafeHead(Exception):
+    """A header of an answer would have broken out of its line."""
+
+
+class ClientGone(Exception):
+    """The client left before its request was whole."""
+
+
+class Turn(RequestResponseCycle):
+    """One request and our answer to it, as the application sees the client.
+
+    The application finds it in `scope["extensions"]["spiritsafe"]`.
+    """
+
+    query: bytes | None = None
+    """What stands behind the target's first `?`; None where there is none."""
+
+    when_left: Callable[[], None] | None = None
+    """Called once when the client closes its connection before the answer's end."""
+
+    half_closed = False
+    """The client has sent FIN: it may have left, or only have finished speaking."""
+
+    fin_is_leaving = False
+    """Whether a FIN counts as leaving: nothing on the wire tells the two apart."""
+
+    @property
+    def left(self) -> bool:
+        """Whether the client is known to be gone."""
+        return bool(self.disconnected)
+
+    def leave(self) -> None:
+        """Tell the application, once, that the client has gone."""
+        told, self.when_left = self.when_left, None
+        if told is not None and not self.response_complete:
+            told()
+
+    def cut(self) -> None:
+        """End the answer so that no client can take it for whole (H-22, H-24).
+
+        What was sent is flushed. With HTTP/1.1 framing the missing end tells; an
+        answer that only the close would end is ended by a reset.
+        """
+        if self.disconnected:
+            return
+        self.disconnected = True
+        if self.response_started and self.chunked_encoding is None:
+            raw = self.transport.get_extra_info("socket")
+            if raw is not None and raw.family != socket.AF_UNIX:
+                raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, LINGER_OFF)
+            self.transport.abort()
+        else:
+            self.transport.close()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Write one ASGI event, waiting while the client reads slower than we write."""
+        if self.disconnected:
+            return
+        if self.flow.write_paused:
+            await self.flow.drain()
+            if self.disconnected:
+                return
+        if self.response_started:
+            self._write_body(cast("HTTPResponseBodyEvent", message))
+        else:
+            self._write_head(cast("HTTPResponseStartEvent", message))
+
+    def _write_head(self, message: HTTPResponseStartEvent) -> None:
+        status = message["status"]
+        headers = message.get("headers", ())
+        lines = [STATUS_LINES[status]]
+        bodiless = self.scope["method"] == "HEAD" or status in BODILESS
+        for name, value in headers:
+            if name == b"content-length":
+                self.chunked_encoding = False
+                self.expected_content_length = 0 if bodiless else int(value)
+            elif name == b"connection" and b"close" in value.lower():
+                self.keep_alive = False
+                continue
+            lines.append(b"%b: %b\r\n" % (name, value))
+        if self.chunked_encoding is None and not bodiless:
+            if self.scope["http_version"] == "1.1":
+                self.chunked_encoding = True
+                lines.append(b"transfer-encoding: chunked\r\n")
+            else:  # only the close can end this body (RFC 9112 §6.3)
+                self.keep_alive = False
+        if not self.keep_alive:
+            lines.append(b"connection: close\r\n")
+        head = b"".join(lines)
+        if head.count(b"\n") != len(lines) or b"\0" in head:
+            raise UnsafeHead("a header of the answer holds CR, LF or NUL: not sent")
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.transport.write(head + b"\r\n")
+
+    def _write_body(self, message: HTTPResponseBodyEvent) -> None:
+        body = message.get("body", b"")
+        more = message.get("more_body", False)
+        if self.scope["method"] == "HEAD":
+            body = b""
+        if self.chunked_encoding:
+            framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not more:
+                framed += b"0\r\n\r\n"
+            if framed:
+                self.transport.write(framed)
+        elif body:
+            if self.chunked_encoding is False:
+                self.expected_content_length -= len(body)
+            self.transport.write(body)
+        if more:
+            return
+        if self.expected_content_length:
+            self.cut()  # never a clean end for a body that is not what its head says
+            return
+        self.response_complete = True
+        self.message_event.set()
+        if not self.keep_alive or self.half_closed:
+            self.transport.close()
+        self.on_response()
