@@ -124,7 +124,7 @@ class Control(msgspec.Struct, frozen=True):
     accept_encoding: bytes | None = None
 
 
-def to_upstream(  # noqa: PLR0913  each is one pair that we write ourselves
+def to_upstream(
     headers: Headers,
     *,
     host: bytes,

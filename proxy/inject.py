@@ -53,7 +53,7 @@ class _Client(msgspec.Struct, frozen=True):
     doubt: str | None = None
 
 
-def inject(  # noqa: PLR0913  the inputs of one rule, keyword-only
+def inject(
     members: Mapping[str, msgspec.Raw],
     *,
     endpoint: Endpoint,

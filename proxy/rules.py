@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int
 
 
-def plan(  # noqa: PLR0913  the one place where all that a decision needs comes together
+def plan(
     route: Route,
     pairs: headers.Headers,
     body: bytes,
@@ -67,19 +67,17 @@ def plan(  # noqa: PLR0913  the one place where all that a decision needs comes 
         accepts=accepts,
         mode=upstream.inject if control.record else "off",
     )
-    sets, flags = injection.sets, injection.flags
-    if sets and members.doubt is not None:
-        sets, flags = {}, (*flags, f"edit_skipped={members.doubt}")
-    kept = control.record and not (
-        settings.respect_opt_out and inject.opted_out(values, endpoint)
-    )
+    sets, flags = _allowed(injection, members.doubt)
+    opted_out = settings.respect_opt_out and inject.opted_out(values, endpoint)
+    kept = control.record and not opted_out
     identity = control.record and control.accept_encoding != b"identity"
+    edits = _edits(sets, identity=identity)
     return Plan(
         body=splice.edit(body, members, sets) if sets else body,
         record=control.record,
         content_kept=kept,
         identity=identity,
-        edits=_edits(sets, identity=identity),
+        edits=edits,
         added=frozenset(sets),
         tags=injection.tags,
         dropped_tags=injection.dropped_tags,
@@ -91,6 +89,15 @@ def plan(  # noqa: PLR0913  the one place where all that a decision needs comes 
         previous_response_id=_name(values.get("previous_response_id")),
         retry_count=control.retry_count,
     )
+
+
+def _allowed(
+    injection: inject.Injection, doubt: str | None
+) -> tuple[dict[str, bytes], tuple[str, ...]]:
+    """Return what is set after all: nothing where the body is in doubt."""
+    if not injection.sets or doubt is None:
+        return injection.sets, injection.flags
+    return {}, (*injection.flags, f"edit_skipped={doubt}")
 
 
 def _members(control: headers.Control, body: bytes) -> splice.Members:

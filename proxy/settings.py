@@ -1,5 +1,6 @@
 """The frozen Settings: the only reader of environment, file and flags."""
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -71,6 +72,21 @@ class UpstreamSettings(BaseModel):
                 "a base URL holds no user, query or fragment: keys go into `key_env`"
             )
         return value.rstrip("/")
+
+    def held_key(self) -> bytes | None:
+        """Return the key that replaces the client's own, where the proxy holds one.
+
+        Raises: `ValueError` naming the variable when it is not set.
+        """
+        if self.key_env is None:
+            return None
+        key = os.environ.get(self.key_env)
+        if not key:
+            raise ValueError(
+                f"upstream {self.url}: key_env names {self.key_env}, which is not set: "
+                "export it, or remove key_env so that clients send their own keys"
+            )
+        return key.encode("ascii")
 
 
 class Settings(BaseSettings):

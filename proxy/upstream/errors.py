@@ -13,7 +13,6 @@ httpx.TransportError
     ├── UpstreamTruncated         502 upstream_truncated: ended before its end
     └── UpstreamIdleTimeout       504 upstream_idle_timeout: fell silent in the body
 """
-# ruff: noqa: N818  the name says what happened; every one of them is an UpstreamError
 
 from typing import ClassVar, Literal
 

@@ -57,15 +57,23 @@ def create(database: Path) -> None:
     Raises: `UnsafeFileSystem`; `OSError`.
     """
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    mounts = Path("/proc/self/mountinfo")
-    if mounts.exists():
-        refuse_unsafe(database.parent, mounts.read_text(encoding="utf-8"))
+    refuse_unsafe(database.parent, read_mounts())
     if not database.exists():
         os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
 
 
 def refuse_unsafe(folder: Path, mountinfo: str) -> None:
-    """Raise `UnsafeFileSystem` where the folder's file system has no safe locks.
+    """Raise `UnsafeFileSystem` where the folder's file system has no safe locks."""
+    kind = file_system_of(folder, mountinfo)
+    if kind in _UNSAFE or kind == "fuse" or kind.startswith("fuse."):
+        raise UnsafeFileSystem(
+            f"{folder} is on {kind}, where a write-ahead log is unsafe: "
+            "name a file on a local disk"
+        )
+
+
+def file_system_of(folder: Path, mountinfo: str) -> str:
+    """Return the type of a folder's file system; empty where it is not told.
 
     Source: proc_pid_mountinfo(5): field 3 is the device, the type follows ` - `.
     """
@@ -73,10 +81,12 @@ def refuse_unsafe(folder: Path, mountinfo: str) -> None:
     wanted = f"{os.major(device)}:{os.minor(device)}"
     for line in mountinfo.splitlines():
         mount, _, rest = line.partition(" - ")
-        kind = rest.partition(" ")[0]
-        unsafe = kind in _UNSAFE or kind == "fuse" or kind.startswith("fuse.")
-        if unsafe and mount.split()[2] == wanted:
-            raise UnsafeFileSystem(
-                f"{folder} is on {kind}, where a write-ahead log is unsafe: "
-                "name a file on a local disk"
-            )
+        if mount.split()[2] == wanted:
+            return rest.partition(" ")[0]
+    return ""
+
+
+def read_mounts() -> str:
+    """Return what is mounted, as the kernel tells it; empty where it does not."""
+    mounts = Path("/proc/self/mountinfo")
+    return mounts.read_text(encoding="utf-8") if mounts.exists() else ""

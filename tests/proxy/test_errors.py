@@ -7,7 +7,7 @@ import pytest
 from proxy import errors
 
 
-class Upstream(Exception):  # noqa: N818  stands for any error with these attributes
+class Upstream(Exception):
     """As the errors of the upstream package look to `answer`."""
 
     status_hint = 502

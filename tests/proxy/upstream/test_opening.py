@@ -14,7 +14,7 @@ from proxy.upstream.opening import Translated, open_transport
 from proxy.upstream.translation import Part, translate
 from proxy.upstream.transport import Transport
 from tests.proxy.upstream.sending import exchange, post
-from tests.proxy.upstream.test_tls import pair
+from tests.proxy.upstream.test_transport_tls import pair
 from tests.proxy.upstream.wire import OK, Peer, Script, answering, once, upstream
 
 pytestmark = pytest.mark.anyio

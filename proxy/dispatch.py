@@ -1,0 +1,61 @@
+"""Decides from the request target alone who serves a request, and lets them."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from proxy.answering import send_error
+from proxy.errors import LoopError, SpiritsafeError
+from proxy.headers import looped
+from proxy.targets import Route, route
+from proxy.upstream.send import Upstream
+
+Serve = Callable[[Scope, Receive, Send, Route], Awaitable[None]]
+
+
+LOOP = (
+    "This request has passed through this very process before: an upstream's base URL "
+    "leads back here. Check `upstream` in the settings."
+)
+
+
+class Dispatch:
+    """The application once everything it needs is open."""
+
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        *,
+        forward: Serve,
+        through: Serve,
+        own: ASGIApp,
+        mark: bytes,
+        embeddings: bool,
+    ) -> None:
+        self._upstreams = upstreams
+        self._forward = forward
+        self._through = through
+        self._own = own
+        self._mark = mark
+        self._embeddings = embeddings
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        try:
+            way = route(
+                scope["method"],
+                scope["raw_path"],
+                self._upstreams,
+                embeddings=self._embeddings,
+            )
+            if looped(scope["headers"], self._mark):
+                raise LoopError(LOOP)
+        except SpiritsafeError as exc:
+            await send_error(send, exc)
+            return
+        if way.kind == "own":
+            await self._own(scope, receive, send)
+        elif way.kind == "captured":
+            await self._forward(scope, receive, send, way)
+        else:
+            await self._through(scope, receive, send, way)

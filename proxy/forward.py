@@ -1,0 +1,143 @@
+"""The way in of captured requests: read, plan, and send each on its passage.
+
+It puts the units in order and decides nothing about bodies or headers itself.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+
+from starlette.types import Receive, Scope, Send
+
+from proxy import headers, redact, rules
+from proxy.answering import send_error
+from proxy.callers import project_of
+from proxy.errors import SpiritsafeError, TooLargeError
+from proxy.front.turn import ClientGone, Turn
+from proxy.hosts import Accepts
+from proxy.passage import Asked, Passage, Wiring
+from proxy.seal import opened
+from proxy.tape import Tape
+from proxy.targets import Route
+from proxy.through import Through
+from proxy.upstream.send import Upstream
+
+SAVE_EVERY_S = 1.0
+"""What runs longer than this is saved with what it has so far (design 3.6)."""
+
+
+class Forward:
+    """Takes in captured requests, and knows all that are under way."""
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        upstreams: Mapping[str, Upstream],
+        through: Through,
+        *,
+        secret: bytes,
+        new_id: Callable[[], str],
+    ) -> None:
+        self._wiring = wiring
+        self._upstreams = upstreams
+        self._through = through
+        self._secret = secret
+        self._new_id = new_id
+        self._under_way: dict[str, Tape] = {}
+
+    async def __call__(
+        self, scope: Scope, receive: Receive, send: Send, route: Route
+    ) -> None:
+        """Serve one request; raises nothing but cancellation."""
+        turn: Turn = scope["extensions"]["spiritsafe"]
+        settings = self._wiring.settings
+        turn.fin_is_leaving = not settings.finish_after_client_left_s
+        upstream = self._upstreams[route.upstream]
+
+        def plan(accepts: Accepts) -> rules.Plan:
+            return rules.plan(
+                route,
+                scope["headers"],
+                body,
+                upstream=upstream.settings,
+                settings=settings,
+                accepts=accepts,
+            )
+
+        try:
+            body = await read_body(receive, settings.max_request_bytes)
+            first = plan(upstream.accepts)
+        except ClientGone:
+            return
+        except SpiritsafeError as exc:
+            await send_error(send, exc)
+            return
+        if not first.record:
+            await self._through.whole(scope, send, route, body)
+            return
+        tape = self._tape(scope, turn, upstream, route, request=body, plan=first)
+        asked = Asked(scope["method"], route.suffix, turn.query, scope["headers"])
+        self._under_way[tape.id] = tape
+        try:
+            await Passage(self._wiring, tape, upstream, plan).run(turn, send, asked)
+        finally:
+            del self._under_way[tape.id]
+
+    def _tape(
+        self,
+        scope: Scope,
+        turn: Turn,
+        upstream: Upstream,
+        route: Route,
+        *,
+        request: bytes,
+        plan: rules.Plan,
+    ) -> Tape:
+        key = headers.credential(scope["headers"], scope["query_string"])
+        return Tape(
+            id=self._new_id(),
+            plan=plan,
+            endpoint=route.endpoint or "chat",
+            project=project_of(key, self._secret),
+            upstream=upstream.name,
+            target=redact.target(scope["raw_path"], turn.query),
+            request=request,
+            request_headers=headers.recorded(scope["headers"]),
+            created_at=self._wiring.clock.wall_us(),
+            started_ns=self._wiring.clock.now_ns(),
+            max_kept_bytes=self._wiring.settings.max_kept_answer_bytes,
+        )
+
+    async def save_long_ones(self) -> None:
+        """Save, once a second, what runs longer than that; never returns."""
+        while True:
+            await asyncio.sleep(SAVE_EVERY_S)
+            now_ns = self._wiring.clock.now_ns()
+            for tape in list(self._under_way.values()):
+                if now_ns - tape.started_ns >= SAVE_EVERY_S * 1e9:
+                    progress = tape.unsaved(opened)
+                    if progress is not None:
+                        self._wiring.recorder.note(progress)
+
+
+async def read_body(receive: Receive, most_bytes: int) -> bytes:
+    """Read a request body whole.
+
+    Raises: `TooLargeError` past `most_bytes`; `ClientGone` when it breaks off.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    more = True
+    while more:
+        event = await receive()
+        if event["type"] != "http.request":
+            raise ClientGone
+        pieces.append(event["body"])
+        size += len(event["body"])
+        if size > most_bytes:
+            raise TooLargeError(
+                f"The request body is larger than the {most_bytes} bytes that are "
+                "recorded here: raise max_request_bytes, or send it with the header "
+                "x-spiritsafe-record: off."
+            )
+        more = event["more_body"]
+    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

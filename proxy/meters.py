@@ -1,0 +1,29 @@
+"""Plain counters of the traffic side: read by /metrics, kept out of the hot path."""
+
+from bisect import bisect_left
+from collections import Counter
+
+from storage.records import Exchange
+
+OWN_TIME_BUCKETS_US = (250, 500, 1000, 2000, 5000, 10_000, 50_000, 250_000, 1_000_000)
+"""Upper bounds of the histogram of added time, in microseconds."""
+
+
+class Meters:
+    """Counts what passes; integers only, no locks, one event loop.
+
+    Units: `own_us_total` microseconds.
+    """
+
+    def __init__(self) -> None:
+        self.answers: Counter[tuple[str, str, int]] = Counter()
+        self.relayed: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.own_buckets = [0] * (len(OWN_TIME_BUCKETS_US) + 1)
+        self.own_us_total = 0
+
+    def passed(self, exchange: Exchange) -> None:
+        """Count one captured exchange at its end."""
+        self.answers[exchange.upstream, exchange.endpoint, exchange.status] += 1
+        self.own_buckets[bisect_left(OWN_TIME_BUCKETS_US, exchange.own_us)] += 1
+        self.own_us_total += exchange.own_us

@@ -1,0 +1,99 @@
+"""Shows the plain counters as Prometheus metrics, on a registry of our own."""
+
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from proxy.meters import OWN_TIME_BUCKETS_US, Meters
+from storage.recorder import Recorder
+
+
+class Exposition(Collector):
+    """Turns counters into metric families when somebody asks."""
+
+    def __init__(self, meters: Meters, recorder: Recorder) -> None:
+        self._meters = meters
+        self._recorder = recorder
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """Return the exposition in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield every family; P3 reads: accepted = the other three and in flight."""
+        yield from self._recorder_families()
+        yield from self._traffic_families()
+
+    def _recorder_families(self) -> Iterator[Metric]:
+        now = self._recorder.counters
+        accepted = CounterMetricFamily(
+            "spiritsafe_exchanges_accepted", "Exchanges taken in to be recorded."
+        )
+        accepted.add_metric([], now.accepted)
+        yield accepted
+        ended = CounterMetricFamily(
+            "spiritsafe_exchanges",
+            "Exchanges by how they ended.",
+            labels=["state", "reason"],
+        )
+        ended.add_metric(["complete", ""], now.complete)
+        for reason, count in now.incomplete.items():
+            ended.add_metric(["incomplete", reason], count)
+        for reason, count in now.unrecorded.items():
+            ended.add_metric(["unrecorded", reason], count)
+        yield ended
+        yield GaugeMetricFamily(
+            "spiritsafe_exchanges_in_flight", "Under way now.", now.in_flight
+        )
+        yield GaugeMetricFamily(
+            "spiritsafe_recorder_queue_bytes",
+            "Waiting for the writer.",
+            now.queue_bytes,
+        )
+        commits = CounterMetricFamily("spiritsafe_commits", "Group commits.")
+        commits.add_metric([], now.batches)
+        yield commits
+        spent = CounterMetricFamily(
+            "spiritsafe_commit_seconds", "Time spent in group commits."
+        )
+        spent.add_metric([], now.commit_s)
+        yield spent
+
+    def _traffic_families(self) -> Iterator[Metric]:
+        meters = self._meters
+        answers = CounterMetricFamily(
+            "spiritsafe_answers",
+            "Captured exchanges by upstream, endpoint and its status (0: none came).",
+            labels=["upstream", "endpoint", "status"],
+        )
+        for (upstream, endpoint, status), count in meters.answers.items():
+            answers.add_metric([upstream, endpoint, str(status)], count)
+        yield answers
+        relayed = CounterMetricFamily(
+            "spiritsafe_relayed", "Requests passed through unread.", labels=["upstream"]
+        )
+        for upstream, count in meters.relayed.items():
+            relayed.add_metric([upstream], count)
+        yield relayed
+        yield self._own_time()
+
+    def _own_time(self) -> Metric:
+        buckets, total = [], 0
+        bounds = [str(bound / 1e6) for bound in OWN_TIME_BUCKETS_US] + ["+Inf"]
+        for bound, count in zip(bounds, self._meters.own_buckets, strict=True):
+            total += count
+            buckets.append((bound, float(total)))
+        family = HistogramMetricFamily(
+            "spiritsafe_own_seconds", "Time the proxy itself added to an exchange."
+        )
+        family.add_metric([], buckets, self._meters.own_us_total / 1e6)
+        return family

@@ -1,0 +1,304 @@
+"""One captured exchange, from its planned request to its committed end.
+
+Asks the upstream, relays and tapes, seals, waits for the commit, lets the end go.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import NamedTuple, Self
+
+import httpx
+from starlette.types import Send
+
+from proxy import headers, inject
+from proxy.answering import own_headers, send_error
+from proxy.errors import to_body
+from proxy.front.turn import Turn
+from proxy.hosts import Accepts
+from proxy.meters import Meters
+from proxy.relay import Relay
+from proxy.rules import Plan
+from proxy.seal import INLINE_BYTES, Ending, seal
+from proxy.settings import Settings
+from proxy.tape import Tape
+from proxy.upstream.errors import UpstreamError, UpstreamTruncated
+from proxy.upstream.send import Reply, Upstream
+from proxy.upstream.stream import AnswerStream
+from storage.errors import StorageFailed
+from storage.recorder import Recorder
+from storage.records import Exchange, Reason
+
+REFUSING = frozenset({400, 422})
+"""Statuses with which upstreams refuse a member they do not know (wire 3.4)."""
+
+MAX_REFUSAL_BYTES = 64 * 1024
+"""An answer that refuses a member we added is a short one."""
+
+
+class Clock(NamedTuple):
+    """Where the time comes from.
+
+    Units: `wall_us` microseconds since the epoch, `now_ns` monotonic nanoseconds.
+    """
+
+    wall_us: Callable[[], int] = lambda: time.time_ns() // 1000
+    now_ns: Callable[[], int] = time.monotonic_ns
+
+
+class Wiring(NamedTuple):
+    """The long-lived things that every passage uses."""
+
+    settings: Settings
+    recorder: Recorder
+    meters: Meters
+    clock: Clock
+
+
+class Asked(NamedTuple):
+    """What the client asked, as far as it goes on to the upstream.
+
+    Shapes: `suffix` is the path after `/v1`, exactly as received, `query` what stood
+    behind the `?`, None where there was none.
+    """
+
+    method: str
+    suffix: bytes
+    query: bytes | None
+    headers: list[tuple[bytes, bytes]]
+
+
+class Passage:
+    """The passage of one exchange through the proxy.
+
+    `replan` gives the plan for an upstream that refuses what was first added.
+    """
+
+    def __init__(
+        self,
+        wiring: Wiring,
+        tape: Tape,
+        upstream: Upstream,
+        replan: Callable[[Accepts], Plan],
+    ) -> None:
+        self._settings, self._recorder, self._meters, clock = wiring
+        self._wall_us, self._now_ns = clock
+        self._tape = tape
+        self._upstream = upstream
+        self._replan = replan
+        self._flags: tuple[str, ...] = ()
+        self._failure: UpstreamError | None = None
+        self._asked_ns = self._answered_ns = tape.started_ns
+        self._withheld = False
+
+    async def run(self, turn: Turn, send: Send, asked: Asked) -> None:
+        """Carry the exchange through; raises nothing but cancellation."""
+        relay = Relay(turn, send, self._tape, recorder=self._recorder)
+        self._recorder.accept(self._tape.id)
+        try:
+            ending = await self._pass(relay, turn, asked)
+            recorded = await self._keep(await self._sealed(ending, relay))
+            await self._end(relay, ending, send, recorded=recorded)
+        except asyncio.CancelledError:  # told to stop: keep what there is
+            ending = self._ending(clean=False, reason="proxy_shutdown")
+            turn.cut()
+            await self._keep(seal(self._tape, ending, sse=relay.sse))
+            raise
+
+    async def _pass(self, relay: Relay, turn: Turn, asked: Asked) -> Ending:
+        """Ask and relay; return how that ended, the end of the answer still held."""
+        reason: Reason | None = None
+        try:
+            async with asyncio.timeout(None) as patience:
+                turn.when_left = lambda: self._client_left(patience)
+                reply = await self._ask(asked)
+                try:
+                    await self._relay(relay, reply, patience)
+                finally:
+                    await reply.stream.aclose()
+        except UpstreamError as exc:
+            self._failure = exc
+            self._flags += (exc.code,)
+            reason = reason_of(exc)
+        except TimeoutError:
+            if relay.terminal:
+                self._flags += ("open_end",)
+            else:
+                reason = "client_aborted"
+        turn.when_left = None
+        return self._ending(
+            clean=reason is None, reason=reason, terminal=relay.terminal
+        )
+
+    def _client_left(self, patience: asyncio.Timeout) -> None:
+        self._flags += ("client_left",)
+        finish_s = self._settings.finish_after_client_left_s
+        patience.reschedule(asyncio.get_running_loop().time() + finish_s)
+
+    async def _ask(self, asked: Asked) -> Reply:
+        """Send the request; once more without what the upstream says it refuses."""
+        reply = await self._send(asked)
+        added = self._tape.plan.added
+        if not added or reply.status not in REFUSING:
+            return reply
+        seen = await Replayed.reading(reply.stream, MAX_REFUSAL_BYTES)
+        refused = inject.refusals(reply.status, seen.body, added)
+        if not refused or not seen.whole:
+            return reply._replace(stream=seen)
+        await seen.aclose()
+        self._upstream.learn(refused)
+        self._flags += tuple(f"refused={member}" for member in sorted(refused))
+        self._tape.plan = self._replan(self._upstream.accepts)
+        return await self._send(asked)
+
+    async def _send(self, asked: Asked) -> Reply:
+        plan = self._tape.plan
+        self._asked_ns = self._now_ns()
+        reply = await self._upstream.send(
+            asked.method,
+            asked.suffix,
+            asked.query,
+            headers=headers.to_upstream(
+                asked.headers,
+                host=self._upstream.host,
+                identity=plan.identity,
+                content_length=len(plan.body),
+                authorization=self._upstream.authorization,
+                via=self._upstream.mark,
+            ),
+            stream=httpx.ByteStream(plan.body),
+        )
+        self._answered_ns = self._now_ns()
+        return reply
+
+    async def _relay(
+        self, relay: Relay, reply: Reply, patience: asyncio.Timeout
+    ) -> None:
+        tape, stream = self._tape, reply.stream
+        tape.status, tape.headers = reply.status, reply.headers
+        tape.recorded_headers = headers.recorded(tape.headers)
+        content_type = tape.header(b"content-type").lower()
+        relay.sse = content_type.startswith(b"text/event-stream")
+        ours = stream if isinstance(stream, AnswerStream) else None
+        if ours is not None and ours.ended and not relay.sse:
+            self._withheld = True
+            relay.whole(ours.take(), self._now_ns())
+            return
+        await relay.head(tape.status, self._head(recorded=True))
+        if relay.sse:
+            await relay.events(
+                stream, tape.endpoint, now_ns=self._now_ns, patience=patience
+            )
+            if ours is not None and ours.framing == "close" and not relay.terminal:
+                raise UpstreamTruncated("the event stream ended without its last event")
+        else:
+            lookahead = b"json" in content_type or bool(tape.header(b"content-length"))
+            await relay.body(stream, now_ns=self._now_ns, lookahead=lookahead)
+
+    def _ending(
+        self, *, clean: bool, reason: Reason | None, terminal: bool = False
+    ) -> Ending:
+        failure = self._failure
+        return Ending(
+            clean=clean,
+            terminal=terminal,
+            reason=reason,
+            at=self._wall_us(),
+            own_us=self._own_us(),
+            error=None if failure is None else to_body(failure),
+            flags=self._flags,
+        )
+
+    def _own_us(self) -> int:
+        """Return what the proxy has added so far: before asking, and since answered."""
+        waited_ns = self._answered_ns - self._asked_ns
+        return (self._now_ns() - self._tape.started_ns - waited_ns) // 1000
+
+    async def _sealed(self, ending: Ending, relay: Relay) -> Exchange:
+        if self._tape.kept_bytes <= INLINE_BYTES:
+            return seal(self._tape, ending, sse=relay.sse)
+        return await asyncio.to_thread(seal, self._tape, ending, sse=relay.sse)
+
+    async def _keep(self, exchange: Exchange) -> bool:
+        """Wait until the exchange is committed; say whether it is (P2, P4)."""
+        self._meters.passed(exchange)
+        try:
+            async with asyncio.timeout(self._settings.hold_timeout_s):
+                on_disk = await self._recorder.keep(exchange)
+                return on_disk or self._settings.durability == "relaxed"
+        except (StorageFailed, TimeoutError):
+            return False
+
+    async def _end(
+        self, relay: Relay, ending: Ending, send: Send, *, recorded: bool
+    ) -> None:
+        """Let the end go to the client, or make sure it sees that there is none."""
+        failure = self._failure
+        if ending.reason is not None and not ending.terminal:
+            if relay.head_sent or failure is None:
+                await relay.cut(failure)
+            else:
+                await send_error(send, failure, self._own_headers(recorded=recorded))
+            return
+        if self._withheld:
+            await relay.head(self._tape.status, self._head(recorded=recorded))
+        await relay.release()
+
+    def _head(self, *, recorded: bool) -> list[tuple[bytes, bytes]]:
+        """Return the answer's headers for the client, ours behind them."""
+        ours = self._own_headers(recorded=recorded)
+        return headers.to_client(self._tape.headers, ours)
+
+    def _own_headers(self, *, recorded: bool) -> list[tuple[bytes, bytes]]:
+        return own_headers(self._tape.id, recorded=recorded, own_us=self._own_us())
+
+
+def reason_of(failure: UpstreamError) -> Reason:
+    """Return why an exchange is incomplete after this failure of its upstream."""
+    if failure.status_hint == httpx.codes.GATEWAY_TIMEOUT:
+        return "timeout"
+    if isinstance(failure, UpstreamTruncated):
+        return "upstream_truncated"
+    return "upstream_error"
+
+
+class Replayed(httpx.AsyncByteStream):
+    """An answer body whose beginning was read before it is relayed.
+
+    Shapes: `body` is what was read; `whole` says that there is no more.
+    """
+
+    def __init__(
+        self,
+        stream: httpx.AsyncByteStream,
+        chunks: AsyncIterator[bytes],
+        body: bytes,
+        *,
+        whole: bool,
+    ) -> None:
+        self._stream = stream
+        self._chunks = chunks
+        self.body = body
+        self.whole = whole
+
+    @classmethod
+    async def reading(cls, stream: httpx.AsyncByteStream, most_bytes: int) -> Self:
+        """Read a body up to a size, or a little beyond."""
+        chunks = aiter(stream)
+        body = bytearray()
+        async for chunk in chunks:
+            body += chunk
+            if len(body) > most_bytes:
+                return cls(stream, chunks, bytes(body), whole=False)
+        return cls(stream, chunks, bytes(body), whole=True)
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give out what was read, then the rest."""
+        yield self.body
+        if not self.whole:
+            async for chunk in self._chunks:
+                yield chunk
+
+    async def aclose(self) -> None:
+        """Close the body itself."""
+        await self._stream.aclose()

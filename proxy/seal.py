@@ -1,0 +1,134 @@
+"""Seals a tape: reads the answer once, and builds the frozen exchange of it."""
+
+import hashlib
+
+import msgspec
+
+from proxy.answer import Answer, read_answer
+from proxy.tape import Tape, sizes_and_times
+from storage.records import Exchange, Reason, State, Usage
+from storage.threads import message_key
+
+INLINE_BYTES = 64 * 1024
+"""Answers up to this are sealed on the event loop (40 µs), larger ones in a thread."""
+
+
+class Ending(msgspec.Struct, frozen=True, kw_only=True):
+    """How the relaying of an answer ended.
+
+    Shapes: `clean` when the transport said that the body is whole; `reason` stands for
+    what went wrong, None when nothing did.
+    Units: `at` microseconds since the epoch; `own_us` what the proxy itself added.
+    """
+
+    clean: bool
+    terminal: bool = False
+    reason: Reason | None = None
+    at: int
+    own_us: int
+    error: bytes | None = None
+    flags: tuple[str, ...] = ()
+
+
+def opened(tape: Tape) -> Exchange:
+    """Return the exchange of a tape that still runs, without its answer."""
+    plan = tape.plan
+    kept = plan.content_kept
+    return Exchange(
+        id=tape.id,
+        project=tape.project,
+        upstream=tape.upstream,
+        endpoint=tape.endpoint,
+        target=tape.target,
+        streamed=plan.streamed,
+        created_at=tape.created_at,
+        state="open",
+        status=tape.status,
+        model_asked=plan.model_asked,
+        schema=plan.schema,
+        tags=plan.tags,
+        dropped_tags=plan.dropped_tags,
+        prompt_preview=plan.prompt_preview,
+        request_size=len(tape.request),
+        content_kept=kept,
+        request=tape.request if kept else b"",
+        request_sha256=hashlib.sha256(tape.request).digest() if kept else b"",
+        sent_sha256=hashlib.sha256(plan.body).digest() if kept else b"",
+        edits=plan.edits,
+        flags=plan.flags,
+        request_headers=tape.request_headers,
+        answer_headers=tape.recorded_headers,
+        previous_response_id=plan.previous_response_id,
+        retry_count=plan.retry_count,
+    )
+
+
+def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
+    """Return the finished exchange of a tape.
+
+    Shapes: `sse` says that the answer came as an event stream.
+    """
+    answer_bytes = b"".join(tape.chunks)
+    answer = read_answer(
+        tape.endpoint,
+        status=tape.status,
+        content_type=tape.header(b"content-type"),
+        content_encoding=tape.header(b"content-encoding"),
+        asked_stream=tape.plan.streamed,
+        chunks=tape.chunks,
+        times_us=tape.times_us,
+        ended_clean=ending.clean and tape.whole,
+    )
+    state, reason = judge(tape, ending, answer, sse=sse)
+    flags = tape.plan.flags + ending.flags + answer.flags
+    if not tape.whole:
+        flags += ("truncated_record",)
+    if ending.terminal and not answer.finish_reason:
+        flags += ("no_finish_reason",)
+    kept = tape.plan.content_kept
+    first_us = answer.first_token_us
+    return msgspec.structs.replace(
+        tape.open_exchange or opened(tape),
+        state=state,
+        reason=reason,
+        status=tape.status,
+        first_token_at=None if first_us is None else tape.created_at + first_us,
+        ended_at=ending.at,
+        own_us=ending.own_us,
+        completion_id=answer.completion_id,
+        model_served=answer.model,
+        finish_reason=answer.finish_reason,
+        usage=answer.usage or Usage(),
+        error=ending.error or answer.error,
+        answer_preview=answer.preview if kept else "",
+        answer_size=tape.size_bytes,
+        flags=flags,
+        answer=answer_bytes if kept else b"",
+        answer_sha256=tape.answer_sha256(answer_bytes) if kept else b"",
+        chunks=sizes_and_times(tape.chunks, tape.times_us) if kept else (),
+        answer_headers=tape.recorded_headers,
+        answer_keys=tuple(
+            key for key in map(message_key, answer.messages) if key is not None
+        )
+        if kept
+        else (),
+    )
+
+
+def judge(
+    tape: Tape, ending: Ending, answer: Answer, *, sse: bool
+) -> tuple[State, Reason | None]:
+    """Say whether an exchange is complete, and if not, why.
+
+    A whole error answer is a complete exchange: its status tells. An error inside a
+    stream is not, whatever follows it (wire A5).
+    """
+    if answer.error is not None and tape.status < 400:
+        return "incomplete", "upstream_error"
+    if ending.reason is not None and not ending.terminal:
+        return "incomplete", ending.reason
+    if not tape.whole:
+        return "incomplete", "too_large"
+    if sse and not ending.terminal and not answer.complete:
+        return "incomplete", "upstream_truncated"
+    return "complete", None

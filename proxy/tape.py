@@ -1,0 +1,143 @@
+"""What has passed in one exchange so far, and when.
+
+Memory only; never waits, never parses.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+
+from proxy.rules import Plan
+from storage.records import Chunk, Endpoint, Exchange, HeaderPairs, Progress
+
+
+class Tape:
+    """The bytes of one answer with their times, beside the plan of its request.
+
+    Units: `created_at` is microseconds since the epoch, times are microseconds after
+    that, measured on the monotonic clock.
+    """
+
+    __slots__ = (
+        "_digest",
+        "_saved_chunks",
+        "chunks",
+        "created_at",
+        "endpoint",
+        "headers",
+        "id",
+        "kept_bytes",
+        "max_kept_bytes",
+        "open_exchange",
+        "plan",
+        "project",
+        "recorded_headers",
+        "request",
+        "request_headers",
+        "size_bytes",
+        "started_ns",
+        "status",
+        "target",
+        "times_us",
+        "upstream",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,  # noqa: A002  the vocabulary's word
+        plan: Plan,
+        endpoint: Endpoint,
+        project: str,
+        upstream: str,
+        target: str,
+        request: bytes,
+        request_headers: HeaderPairs,
+        created_at: int,
+        started_ns: int,
+        max_kept_bytes: int,
+    ) -> None:
+        self.id = id
+        self.plan = plan
+        self.endpoint: Endpoint = endpoint
+        self.project = project
+        self.upstream = upstream
+        self.target = target
+        self.request = request
+        self.request_headers = request_headers
+        self.created_at = created_at
+        self.started_ns = started_ns
+        self.max_kept_bytes = max_kept_bytes
+        self.status = 0
+        self.headers: list[tuple[bytes, bytes]] = []
+        self.recorded_headers: HeaderPairs = ()
+        self.chunks: list[bytes] = []
+        self.times_us: list[int] = []
+        self.size_bytes = 0
+        self.kept_bytes = 0
+        self.open_exchange: Exchange | None = None
+        self._saved_chunks = 0
+        self._digest = None if max_kept_bytes else hashlib.sha256()
+
+    def add(self, chunk: bytes, now_ns: int) -> None:
+        """Put one read of answer bytes onto the tape; beyond the limit only count it.
+
+        Units: `now_ns` is monotonic, on the clock of `started_ns`.
+        """
+        self.size_bytes += len(chunk)
+        if self._digest is None and self.size_bytes <= self.max_kept_bytes:
+            self.chunks.append(chunk)
+            self.times_us.append((now_ns - self.started_ns) // 1000)
+            self.kept_bytes = self.size_bytes
+            return
+        if self._digest is None:
+            self._digest = hashlib.sha256(b"".join(self.chunks))
+        self._digest.update(chunk)
+
+    def header(self, name: bytes) -> bytes:
+        """Return the first value of an answer header, or nothing.
+
+        Shapes: `name` in lower case.
+        """
+        for key, value in self.headers:
+            if key.lower() == name:
+                return value
+        return b""
+
+    @property
+    def whole(self) -> bool:
+        """Whether every answer byte so far was kept."""
+        return self.kept_bytes == self.size_bytes
+
+    def answer_sha256(self, answer: bytes) -> bytes:
+        """Return the digest of the whole answer, `answer` being what was kept of it."""
+        digest = self._digest or hashlib.sha256(answer)
+        return digest.digest()
+
+    def unsaved(self, opened: Callable[["Tape"], Exchange]) -> Progress | None:
+        """Return what came since the last call, or None when nothing did.
+
+        Shapes: `opened` makes the open exchange of this tape, without its answer.
+        """
+        start, stop = self._saved_chunks, len(self.chunks)
+        exchange = self.open_exchange
+        if exchange is not None and start == stop:
+            return None
+        if exchange is None or exchange.status != self.status:
+            exchange = self.open_exchange = opened(self)
+        self._saved_chunks = stop
+        if not self.plan.content_kept:
+            start = stop
+        return Progress(
+            exchange=exchange,
+            part=b"".join(self.chunks[start:stop]),
+            chunks=sizes_and_times(self.chunks[start:stop], self.times_us[start:stop]),
+        )
+
+
+def sizes_and_times(
+    chunks: Sequence[bytes], times_us: Sequence[int]
+) -> tuple[Chunk, ...]:
+    """Return the sizes and times of chunks, in order."""
+    return tuple(
+        Chunk(len(chunk), after) for chunk, after in zip(chunks, times_us, strict=True)
+    )

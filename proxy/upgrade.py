@@ -1,0 +1,81 @@
+"""Answers an upgrade request: asks the upstream, and joins both ends if it switches."""
+
+from collections.abc import Mapping
+
+import httpx
+
+from proxy import headers
+from proxy.errors import NotFoundError, SpiritsafeError, answer
+from proxy.front.tunnel import Tunnel, UpgradeHead
+from proxy.front.turn import STATUS_LINES
+from proxy.targets import route
+from proxy.upstream.errors import UpstreamError
+from proxy.upstream.send import Reply, Upstream
+
+MAX_REFUSAL_BYTES = 1024 * 1024
+"""Beyond this the body of an answer that refuses to switch is cut."""
+
+
+async def upgrade(
+    upstreams: Mapping[str, Upstream], head: UpgradeHead, client: Tunnel
+) -> None:
+    """Serve one upgrade request; nothing is passed on before the upstream's 101."""
+    try:
+        path, mark, query = head.target.partition(b"?")
+        way = route(head.method, path, upstreams)
+        if way.kind == "own":
+            raise NotFoundError("No WebSocket is served at this path.")
+        upstream = upstreams[way.upstream]
+        wanted = headers.to_upstream(
+            head.headers,
+            host=upstream.host,
+            authorization=upstream.authorization,
+            via=upstream.mark,
+        )
+        wanted += [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+        reply = await upstream.send(
+            head.method,
+            way.suffix,
+            query if mark else None,
+            headers=wanted,
+            stream=httpx.ByteStream(b""),
+        )
+    except (SpiritsafeError, UpstreamError) as exc:
+        status, own, body = answer(exc)
+        await client.write(_head(status, own) + body)
+        return
+    try:
+        if reply.status != httpx.codes.SWITCHING_PROTOCOLS:
+            await _refuse(reply, client)
+            return
+        switched = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
+        agreed = headers.to_client(reply.headers, switched)
+        await client.write(_raw_head(101, agreed))
+        await client.join(reply.extensions["network_stream"])
+    finally:
+        await reply.stream.aclose()
+
+
+async def _refuse(reply: Reply, client: Tunnel) -> None:
+    """Pass on an answer that does not switch, its end told by the close."""
+    kept = [
+        pair
+        for pair in headers.to_client(reply.headers)
+        if pair[0].lower() != b"content-length"
+    ]
+    await client.write(_head(reply.status, kept))
+    sent = 0
+    async for chunk in reply.stream:
+        sent += len(chunk)
+        if sent > MAX_REFUSAL_BYTES:
+            return
+        await client.write(chunk)
+
+
+def _head(status: int, pairs: list[tuple[bytes, bytes]]) -> bytes:
+    return _raw_head(status, [*pairs, (b"connection", b"close")])
+
+
+def _raw_head(status: int, pairs: list[tuple[bytes, bytes]]) -> bytes:
+    lines = [b"%b: %b\r\n" % pair for pair in pairs]
+    return STATUS_LINES[status] + b"".join(lines) + b"\r\n"

@@ -1,0 +1,93 @@
+"""Capture from outside: what upstream gets, what the client gets, what is kept."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from storage.assemble import Kept
+from storage.reading import open_library
+from tests.living import RawClient, living_proxy
+from tests.scripted_upstream import (
+    CHAT,
+    DONE,
+    STREAMED,
+    RawRequest,
+    Wire,
+    completion,
+    delta,
+    scripted_upstream,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+def kept_in(db: Path) -> list[Kept]:
+    """Return every exchange of a file, oldest first."""
+    with open_library(db) as library:
+        return [library.whole(row) for row in library.rows()]
+
+
+async def plain(_: RawRequest, wire: Wire) -> None:
+    await wire.answer(completion())
+
+
+async def test_a_plain_call_is_edited_relayed_and_kept(tmp_path: Path) -> None:
+    db = tmp_path / "s.db"
+    async with (
+        scripted_upstream(plain) as upstream,
+        living_proxy(db, upstream.url, tags={"env": "test"}) as proxy,
+        RawClient.connect(proxy.port) as client,
+    ):
+        await client.post("/v1/chat/completions", CHAT, "Authorization: Bearer sk-1")
+        status, headers = await client.head()
+        body = await client.body(headers)
+        assert completion() == body
+        assert 200 == status
+        assert "yes" == headers["x-spiritsafe-recorded"]
+        (kept,) = kept_in(db)  # committed before the client saw the end
+    (asked,) = upstream.requests
+    assert {"store": True, "metadata": {"env": "test"}} | json.loads(CHAT) == asked.json
+    assert "identity" == asked.headers["accept-encoding"]
+    assert "Bearer sk-1" == asked.headers["authorization"]
+    assert CHAT == kept.request
+    assert body == kept.answer
+    assert "complete" == kept.row.state
+    assert headers["x-spiritsafe-id"] == kept.row.id
+    assert {"env": "test"} == kept.row.tags
+    assert 4 == (kept.row.prompt_tokens or 0) + (kept.row.completion_tokens or 0)
+
+
+async def test_a_stream_is_relayed_event_by_event_and_its_end_held(
+    tmp_path: Path,
+) -> None:
+    """Each event arrives while the upstream still waits; `[DONE]` after the commit."""
+    db = tmp_path / "s.db"
+    seen = asyncio.Event()
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.events(delta("one"), end=False)
+        await seen.wait()
+        for event in (delta("two", "stop"), DONE):
+            await wire.send(b"%x\r\n%b\r\n" % (len(event), event))
+        await wire.send(b"0\r\n\r\n")
+
+    async with (
+        scripted_upstream(script) as upstream,
+        living_proxy(db, upstream.url) as proxy,
+        RawClient.connect(proxy.port) as client,
+    ):
+        await client.post("/v1/chat/completions", STREAMED)
+        _, headers = await client.head()
+        first = await client.reader.readuntil(b"\n\n\r\n")
+        assert delta("one") in first
+        seen.set()
+        until_end = await client.reader.readuntil(DONE)
+        assert delta("two", "stop") in until_end
+        (kept,) = kept_in(db)
+    assert delta("one") + delta("two", "stop") + DONE == kept.answer
+    assert "complete" == kept.row.state
+    assert "stop" == kept.row.finish_reason
+    assert "onetwo" == kept.row.answer_preview
+    assert headers["content-type"].startswith("text/event-stream")
