@@ -39,7 +39,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     retry_count: int
 
 
-def plan(  # noqa: PLR0913  the one place where all that a decision needs comes together
+def plan(
     route: Route,
     pairs: headers.Headers,
     body: bytes,
