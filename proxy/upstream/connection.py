@@ -22,7 +22,8 @@ from proxy.upstream.stream import AnswerStream
 JOINED_BODY_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 # asyncio's and uvloop's TLS hold up to 512 KiB and one more read of 256 KiB, and at the
-# end of the connection hand over what fits into one buffer and drop the rest.
+# end of the connection asyncio hands over what fits into one buffer and drops the
+# rest. (uvloop drops all that waits for a paused reader; the answer is truncated then.)
 TLS_READ_BYTES = 1024 * 1024
 
 
