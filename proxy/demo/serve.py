@@ -10,10 +10,13 @@ END_TIMEOUT_S: Final = 40.0  # above the proxy's own `drain_s`
 
 
 @contextmanager
-def started(command: Sequence[str]) -> Iterator[str]:
+def started(
+    command: Sequence[str], *, end_timeout_s: float = END_TIMEOUT_S
+) -> Iterator[str]:
     """Run `command` while the block runs; the value is the address it listens on.
 
     Shapes: its first line on stdout is `listening on http://127.0.0.1:8787`.
+    Units: it is killed `end_timeout_s` after it was told to end.
     Raises: `RuntimeError` where it ends or says something else instead.
     """
     process = subprocess.Popen(  # noqa: S603  the caller's own command, no shell
@@ -31,6 +34,6 @@ def started(command: Sequence[str]) -> Iterator[str]:
         finally:
             process.terminate()
             try:
-                process.wait(END_TIMEOUT_S)
+                process.wait(end_timeout_s)
             except subprocess.TimeoutExpired:
                 process.kill()
