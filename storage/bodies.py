@@ -4,6 +4,9 @@ import zstandard
 
 from storage.errors import BodyTooLarge
 
+# What unpacking a damaged body may raise, beside `ValueError`.
+DamagedFrame = zstandard.ZstdError
+
 RAW = b"\x00"
 ZSTD = b"\x01"
 
