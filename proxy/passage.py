@@ -17,6 +17,7 @@ from proxy.errors import to_body
 from proxy.front.turn import Turn
 from proxy.hosts import Accepts
 from proxy.meters import Meters
+from proxy.patience import Patience
 from proxy.relay import Relay
 from proxy.rules import Plan
 from proxy.seal import INLINE_BYTES, Ending, seal
@@ -108,32 +109,35 @@ class Passage:
     async def _pass(self, relay: Relay, turn: Turn, asked: Asked) -> Ending:
         """Ask and relay; return how that ended, the end of the answer still held."""
         reason: Reason | None = None
+        patience = Patience()
+        turn.when_left = lambda: self._client_left(patience)
         try:
-            async with asyncio.timeout(None) as patience:
-                turn.when_left = lambda: self._client_left(patience)
-                reply = await self._ask(asked)
-                try:
-                    await self._relay(relay, reply, patience)
-                finally:
-                    await reply.stream.aclose()
+            reply = await self._ask(asked)
+            try:
+                await self._relay(relay, reply, patience)
+            finally:
+                await reply.stream.aclose()
         except UpstreamError as exc:
             self._failure = exc
             self._flags += (exc.code,)
             reason = reason_of(exc)
-        except TimeoutError:
+        except asyncio.CancelledError:
+            if not patience.ran_out():
+                raise
             if relay.terminal:
                 self._flags += ("open_end",)
             else:
                 reason = "client_aborted"
-        turn.when_left = None
+        finally:
+            turn.when_left = None
+            patience.end()
         return self._ending(
             clean=reason is None, reason=reason, terminal=relay.terminal
         )
 
-    def _client_left(self, patience: asyncio.Timeout) -> None:
+    def _client_left(self, patience: Patience) -> None:
         self._flags += ("client_left",)
-        finish_s = self._settings.finish_after_client_left_s
-        patience.reschedule(asyncio.get_running_loop().time() + finish_s)
+        patience.lasts(self._settings.finish_after_client_left_s)
 
     async def _ask(self, asked: Asked) -> Reply:
         """Send the request; once more without what the upstream says it refuses."""
@@ -146,10 +150,12 @@ class Passage:
         if not refused or not seen.whole:
             return reply._replace(stream=seen)
         await seen.aclose()
-        self._upstream.learn(refused)
         self._flags += tuple(f"refused={member}" for member in sorted(refused))
-        self._tape.plan = self._replan(self._upstream.accepts)
-        return await self._send(asked)
+        self._tape.plan = self._replan(self._upstream.accepts_without(refused))
+        reply = await self._send(asked)
+        if reply.status not in REFUSING:  # so the members were what it refused
+            self._upstream.learn(refused)
+        return reply
 
     async def _send(self, asked: Asked) -> Reply:
         plan = self._tape.plan
@@ -171,9 +177,7 @@ class Passage:
         self._answered_ns = self._now_ns()
         return reply
 
-    async def _relay(
-        self, relay: Relay, reply: Reply, patience: asyncio.Timeout
-    ) -> None:
+    async def _relay(self, relay: Relay, reply: Reply, patience: Patience) -> None:
         tape, stream = self._tape, reply.stream
         tape.status, tape.headers = reply.status, reply.headers
         tape.recorded_headers = headers.recorded(tape.headers)
