@@ -26,6 +26,8 @@ async def upgrade(
         if way.kind == "own":
             raise NotFoundError("No WebSocket is served at this path.")
         upstream = upstreams[way.upstream]
+        if upstream.mark is not None:
+            headers.admit(head.headers, upstream.mark)
         wanted = headers.to_upstream(
             head.headers,
             host=upstream.host,
