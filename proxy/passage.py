@@ -184,9 +184,10 @@ class Passage:
         content_type = tape.header(b"content-type").lower()
         relay.sse = content_type.startswith(b"text/event-stream")
         ours = stream if isinstance(stream, AnswerStream) else None
-        if ours is not None and ours.ended and not relay.sse:
+        whole = None if relay.sse else whole_body(stream)
+        if whole is not None:
             self._withheld = True
-            relay.whole(ours.take(), self._now_ns())
+            relay.whole(whole, self._now_ns())
             return
         await relay.head(tape.status, self._head(recorded=True))
         if relay.sse:
@@ -264,6 +265,18 @@ def reason_of(failure: UpstreamError) -> Reason:
     if isinstance(failure, UpstreamTruncated):
         return "upstream_truncated"
     return "upstream_error"
+
+
+def whole_body(stream: httpx.AsyncByteStream) -> bytes | None:
+    """Return a body that is here to its end already, or None.
+
+    Its head is withheld too: of an empty body the head is the end.
+    """
+    if isinstance(stream, AnswerStream) and stream.ended:
+        return stream.take()
+    if isinstance(stream, Replayed) and stream.whole:
+        return stream.body
+    return None
 
 
 class Replayed(httpx.AsyncByteStream):
