@@ -16,6 +16,7 @@ from proxy.front.serve import CannotListen, address_of, bind, build_server, serv
 from proxy.settings import Settings
 from storage.errors import StorageError
 
+OURS = ("proxy", "distill", "storage")
 CANNOT_START = 3
 USAGE = 2
 
@@ -42,10 +43,7 @@ def run(settings: Settings) -> None:
     Raises: `SystemExit` with code 3 after a sentence when it cannot start.
     """
     os.umask(0o077)  # whatever is made is ours alone (S-60)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    log_to_stderr(settings.log_level)
     try:
         sock = bind(settings.listen)
         app = App(settings)
@@ -59,6 +57,19 @@ def run(settings: Settings) -> None:
     except (CannotListen, StorageError, ValueError, OSError) as exc:
         sys.stderr.write(f"spiritsafe: {exc}\n")
         raise SystemExit(CANNOT_START) from exc
+
+
+def log_to_stderr(level: str) -> None:
+    """Log what our own packages say from a level on, and the warnings of all others.
+
+    Below a warning libraries tell what they handle: HPACK each header with its key,
+    aiosqlite each row (S-03).
+    """
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    for name in OURS:
+        logging.getLogger(name).setLevel(level.upper())
 
 
 def announce(settings: Settings, address: str) -> None:
