@@ -235,6 +235,13 @@ async def test_h40_a_websocket_that_comes_round_is_refused(tmp_path: Path) -> No
         assert 1 == len(at.upstream.requests)
 
 
+async def test_h39_a_websocket_without_a_host_is_a_bad_request(tmp_path: Path) -> None:
+    head = b"GET /v1/realtime HTTP/1.1\r\nconnection: upgrade\r\nupgrade: websocket"
+    async with standing(tmp_path, PLAIN) as at:
+        assert 400 == (await ask(at.client, head + b"\r\n\r\n")).status
+        assert [] == at.upstream.requests
+
+
 async def test_h43_a_stream_with_a_length_keeps_it_both_ways(tmp_path: Path) -> None:
     """An upload with a length leaves with it, in many pieces; a chunked one in chunks."""
     body = bytes(range(256)) * 1000
