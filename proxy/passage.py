@@ -184,6 +184,8 @@ class Passage:
         content_type = tape.header(b"content-type").lower()
         relay.sse = content_type.startswith(b"text/event-stream")
         ours = stream if isinstance(stream, AnswerStream) else None
+        if ours is not None and ours.framing == "close":
+            self._flags += ("framing=close",)  # nothing but FIN says it is whole (H-23)
         whole = None if relay.sse else whole_body(stream)
         if whole is not None:
             self._withheld = True

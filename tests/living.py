@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ class Living:
     port: int
     db: Path
     app: App
+    stop: Callable[[], None]
 
     @property
     def base_url(self) -> str:
@@ -33,9 +34,8 @@ async def living_proxy(
     db: Path, upstream: str, **settings: Any
 ) -> AsyncIterator[Living]:
     """Run a proxy in front of `upstream` until the block ends."""
-    given = Settings(
-        listen="127.0.0.1:0", upstream=upstream, db=db, drain_s=2, **settings
-    )
+    own: dict[str, Any] = {"listen": "127.0.0.1:0", "drain_s": 2}
+    given = Settings(**own | {"upstream": upstream, "db": db} | settings)
     app = App(given)
     listening = asyncio.Event()
     server = build_server(app, drain_s=given.drain_s, announce=listening.set)
@@ -46,10 +46,14 @@ async def living_proxy(
         heard = tasks.create_task(listening.wait())
         await asyncio.wait((served, heard), return_when=asyncio.FIRST_COMPLETED)
         heard.cancel()
-        try:
-            yield Living(f"http://127.0.0.1:{port}", port, db, app)
-        finally:
+
+        def stop() -> None:
             server.should_exit = True
+
+        try:
+            yield Living(f"http://127.0.0.1:{port}", port, db, app, stop)
+        finally:
+            stop()
 
 
 class RawClient:

@@ -1,0 +1,1 @@
+"""The whole proxy between two raw sockets: answers, streams, hang-ups, connections."""
