@@ -13,19 +13,25 @@ class Patience:
     That task catches the cancellation where it waits and asks `ran_out`.
     """
 
-    __slots__ = ("_expired", "_task", "_timer")
+    __slots__ = ("_at_s", "_expired", "_task", "_timer")
 
     def __init__(self) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101  made in a coroutine
         self._task = task
         self._timer: asyncio.TimerHandle | None = None
+        self._at_s = 0.0  # on the loop's clock: uvloop's handles do not tell (0.22)
         self._expired = False
 
     def lasts(self, seconds: float) -> None:
-        """Set, or set anew, how long the task may still take."""
+        """Give the task this long from now, unless it was given less before."""
+        loop = self._task.get_loop()
+        at_s = loop.time() + seconds
+        if self._timer is not None and self._at_s <= at_s:
+            return
         self.end()
-        self._timer = self._task.get_loop().call_later(seconds, self._expire)
+        self._at_s = at_s
+        self._timer = loop.call_later(seconds, self._expire)
 
     def ran_out(self) -> bool:
         """Say whether a cancellation was this one's doing alone, and undo it if so."""

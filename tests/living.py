@@ -54,6 +54,7 @@ async def living_proxy(
             yield Living(f"http://127.0.0.1:{port}", port, db, app, stop)
         finally:
             stop()
+            await asyncio.wait((served,))  # a test that fails stops it in order, too
 
 
 class RawClient:

@@ -43,6 +43,8 @@ class Wire:
     async def send(self, *slices: bytes) -> None:
         """Send each slice in a write of its own, one turn of the loop apart."""
         for piece in slices:
+            if self.writer.is_closing():  # uvloop would raise RuntimeError
+                raise ConnectionResetError
             self.writer.write(piece)
             await self.writer.drain()
             await asyncio.sleep(0)

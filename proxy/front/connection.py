@@ -5,6 +5,7 @@ client leaves, and keeps going when the client only closes its sending half.
 """
 
 import asyncio
+from typing import Any
 
 import httptools
 from uvicorn._types import HTTPScope
@@ -17,6 +18,10 @@ class Connection(HttpToolsProtocol):
     """What uvicorn makes for each connection it accepts."""
 
     cycle: Turn
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._ahead: list[Turn] = []  # of `cycle`, where requests are pipelined
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, up to where another protocol is offered."""
@@ -81,6 +86,7 @@ class Connection(HttpToolsProtocol):
             self._start_asgi_task(turn, self.app)
         else:
             self.flow.pause_reading()
+            self._ahead.append(before)
             self.pipeline.appendleft((turn, self.app))
 
     def _scope(self, version: str) -> HTTPScope:
@@ -115,8 +121,9 @@ class Connection(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every waiting turn that its client has gone."""
         super().connection_lost(exc)
-        if self.cycle is not None:
-            self.cycle.leave()
-        for turn, _ in self.pipeline:
-            if isinstance(turn, Turn):
+        turns = [*self._ahead, self.cycle] if self.cycle is not None else []
+        for turn in turns:
+            if not turn.response_complete:
                 turn.disconnected = True
+                turn.message_event.set()
+                turn.leave()

@@ -13,9 +13,15 @@ from typing import Any
 from storage.assemble import Kept
 from storage.reading import open_library
 from tests.living import Living, RawClient, living_proxy
-from tests.scripted_upstream import Script, ScriptedUpstream, scripted_upstream
+from tests.scripted_upstream import (
+    RawRequest,
+    Script,
+    ScriptedUpstream,
+    Wire,
+    scripted_upstream,
+)
 
-PATIENCE_S = 20
+PATIENCE_S = 10
 """How long a test waits for what must come; it fails after that."""
 
 CHAT_PATH = "/v1/chat/completions"
@@ -113,11 +119,18 @@ async def scene(
     Raises: `TimeoutError` when the block takes longer than a test may.
     """
     db = tmp_path / "s.db"
-    async with asyncio.timeout(PATIENCE_S), scripted_upstream(script) as upstream:
+
+    async def bounded(request: RawRequest, wire: Wire) -> None:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                await script(request, wire)
+
+    async with scripted_upstream(bounded) as upstream:
         if limits is not None:
             settings["upstreams"] = {"default": {"url": upstream.url, **limits}}
         async with living_proxy(db, upstream.url, **settings) as proxy:
-            yield Scene(upstream, proxy, db)
+            async with asyncio.timeout(PATIENCE_S):
+                yield Scene(upstream, proxy, db)
 
 
 async def to_the_end(client: RawClient) -> tuple[bytes, str]:
