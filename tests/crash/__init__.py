@@ -1,0 +1,1 @@
+"""Kills and stops: what the program promises about its own end, seen from outside."""
