@@ -91,6 +91,7 @@ class Passage:
         self._failure: UpstreamError | None = None
         self._asked_ns = self._answered_ns = tape.started_ns
         self._withheld = False
+        self._handed_over = False
 
     async def run(self, turn: Turn, send: Send, asked: Asked) -> None:
         """Carry the exchange through; raises nothing but cancellation."""
@@ -103,7 +104,8 @@ class Passage:
         except asyncio.CancelledError:  # told to stop: keep what there is
             ending = self._ending(clean=False, reason="proxy_shutdown")
             turn.cut()
-            await self._keep(seal(self._tape, ending, sse=relay.sse))
+            if not self._handed_over:
+                await self._keep(seal(self._tape, ending, sse=relay.sse))
             raise
 
     async def _pass(self, relay: Relay, turn: Turn, asked: Asked) -> Ending:
@@ -228,6 +230,7 @@ class Passage:
 
     async def _keep(self, exchange: Exchange) -> bool:
         """Wait until the exchange is committed; say whether it is (P2, P4)."""
+        self._handed_over = True  # what is in the recorder's hands ends there, once
         self._meters.passed(exchange)
         try:
             async with asyncio.timeout(self._settings.hold_timeout_s):

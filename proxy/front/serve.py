@@ -24,6 +24,9 @@ LAST_WORDS_S = 1.5
 """What cancelled exchanges get to hand over what they have (reliability 2.8)."""
 
 
+STOPS = (signal.SIGTERM, signal.SIGINT)
+
+
 class CannotListen(Exception):
     """The address cannot be bound; the message says which and why."""
 
@@ -37,6 +40,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._announce = announce
+        self._told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then say so."""
@@ -46,19 +50,28 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, and exit 0 after an orderly stop."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._stop, number)
+        """Leave signals to `signals`, which holds them until the file is closed."""
+        yield
+
+    @contextlib.contextmanager
+    def signals(self) -> Iterator[None]:
+        """Stop on SIGTERM and SIGINT, and exit 0 after an orderly stop.
+
+        Once told to stop the process only ends: no further signal may break off its
+        last commit, so from then on they are ignored.
+        """
+        before = {number: signal.signal(number, self._stop) for number in STOPS}
         try:
             yield
         finally:
-            for number in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(number)
+            for number, handler in before.items():
+                signal.signal(number, signal.SIG_IGN if self._told else handler)
 
-    def _stop(self, number: int) -> None:
+    def _stop(self, *_: object) -> None:
+        """Stop; told twice, wait for no stream (reliability 2.8)."""
         self._app.draining = True
-        self.handle_exit(number, None)
+        self.force_exit = self._told
+        self._told = self.should_exit = True
 
 
 def bind(listen: str) -> socket.socket:
@@ -140,9 +153,12 @@ async def serve(app: App, server: Server, sock: socket.socket) -> None:
 
     Raises: what `App.running` raises, before anything is accepted.
     """
-    async with app.running():
-        await server.serve(sockets=[sock])
-        if cancelled := set(
-            server.server_state.tasks
-        ):  # uvicorn does not wait for them
-            await asyncio.wait(cancelled, timeout=LAST_WORDS_S)
+    with server.signals():
+        async with app.running():
+            await server.serve(sockets=[sock])
+            left = set(server.server_state.tasks)  # uvicorn does not wait for them
+            if server.force_exit:  # nor has it cancelled them
+                for task in left:
+                    task.cancel()
+            if left:
+                await asyncio.wait(left, timeout=LAST_WORDS_S)
