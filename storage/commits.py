@@ -17,6 +17,7 @@ from storage.engines.sqlite import (
     transaction,
     wal_bytes,
 )
+from storage.errors import CannotOpen
 from storage.recovery import RecoveryReport, recover, settle
 from storage.writer import Item, Tally, Writer
 
@@ -64,11 +65,21 @@ class Commits:
         self._truncate_at_bytes = TRUNCATE_BYTES
 
     async def open(self, *, now_at: int) -> RecoveryReport:
-        """Open the file, settle what runs before left, and start this run."""
-        self._connection = await Connection.open(self._path)
-        report = await self._connection.run(recover, now_at=now_at)
-        self._epoch = await self._connection.run(epochs.start, started_at=now_at)
-        self._writer = await self._connection.run(Writer, epoch=self._epoch)
+        """Open the file, settle what runs before left, and start this run.
+
+        Raises: `CannotOpen`, and what `storage.engines.migrate.version` raises.
+        """
+        try:
+            self._connection = await Connection.open(self._path)
+            report = await self._connection.run(recover, now_at=now_at)
+            self._epoch = await self._connection.run(epochs.start, started_at=now_at)
+            self._writer = await self._connection.run(Writer, epoch=self._epoch)
+        except sqlite3.Error as exc:
+            await self._abandon()  # its thread would outlive the program
+            raise CannotOpen(
+                f"{self._path} cannot be opened: {exc}. "
+                "If it is damaged, set it aside and name another file"
+            ) from exc
         return report
 
     async def write(

@@ -4,6 +4,7 @@ StorageError
 ├── DatabaseInUse     another process owns this file
 ├── DatabaseTooNew    a later version of the program wrote this file
 ├── NotOurDatabase    the file is something else
+├── CannotOpen        the file cannot be opened, or cannot be read
 ├── UnsafeFileSystem  the file lies where write-ahead logging is unsafe
 ├── StorageFailed     a commit failed twice, or the recorder has stopped
 ├── BodyTooLarge      a stored body unpacks to more than it may
@@ -25,6 +26,10 @@ class DatabaseTooNew(StorageError):
 
 class NotOurDatabase(StorageError):
     """The file is something else than a database of this program."""
+
+
+class CannotOpen(StorageError):
+    """The file cannot be opened, or what it holds cannot be read."""
 
 
 class UnsafeFileSystem(StorageError):

@@ -82,8 +82,8 @@ class Recorder:
         """Open the file, recover what a crash left in it, and record until the exit.
 
         Units: `clock` gives microseconds since the epoch, UTC.
-        Raises: `DatabaseInUse`, `DatabaseTooNew`, `NotOurDatabase`,
-        `UnsafeFileSystem`; `sqlite3.Error` and `OSError` where it cannot be opened.
+        Raises: `DatabaseInUse`, `DatabaseTooNew`, `NotOurDatabase`, `CannotOpen`,
+        `UnsafeFileSystem`; `OSError` where it cannot be made.
         """
         create(path)
         with Owner(path):

@@ -82,14 +82,9 @@ def bind(listen: str) -> socket.socket:
     try:
         if listen.startswith("unix:"):
             return _bind_unix(Path(listen.removeprefix("unix:")))
-        host, _, port = listen.rpartition(":")
-        address = (host.strip("[]"), int(port))
+        address = host_and_port(listen)
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         sock = socket.create_server(address, family=family, backlog=BACKLOG)
-    except ValueError:
-        raise CannotListen(
-            f"'{listen}' is no address: write host:port or unix:/path/to/socket"
-        ) from None
     except OSError as exc:
         raise CannotListen(
             f"cannot listen on {listen}: {exc.strerror}. Is another program there? "
@@ -99,6 +94,19 @@ def bind(listen: str) -> socket.socket:
     # IPPROTO_TCP, which create_server's does not: 40 ms to an answer in two writes.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
+
+
+def host_and_port(listen: str) -> tuple[str, int]:
+    """Return the two parts of an address; a port alone would mean every interface.
+
+    Raises: `CannotListen` where it is no address.
+    """
+    host, _, port = listen.rpartition(":")
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise CannotListen(
+            f"'{listen}' is no address: write host:port or unix:/path/to/socket"
+        )
+    return host.strip("[]"), int(port)
 
 
 def _bind_unix(path: Path) -> socket.socket:

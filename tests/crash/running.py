@@ -50,7 +50,6 @@ async def launch(
     folder: Path | None = None,
     variables: Mapping[str, str] | None = None,
     command: tuple[str, ...] = COMMAND,
-    user: int | None = None,
 ) -> asyncio.subprocess.Process:
     """Start `spiritsafe serve` with these arguments in a folder, and go on."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith("SPIRITSAFE_")}
@@ -62,7 +61,6 @@ async def launch(
         env={**kept, "PYTHONPATH": str(ROOT), **(variables or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
-        user=user,
     )
 
 
@@ -99,10 +97,9 @@ async def refusal(
     *arguments: str,
     folder: Path | None = None,
     variables: Mapping[str, str] | None = None,
-    user: int | None = None,
 ) -> tuple[int, list[str]]:
     """Run `spiritsafe serve` that must not start; return its code and lines."""
-    process = await launch(*arguments, folder=folder, variables=variables, user=user)
+    process = await launch(*arguments, folder=folder, variables=variables)
     try:
         async with asyncio.timeout(60):
             _, said = await process.communicate()
