@@ -121,12 +121,16 @@ class World:
         try:
             stays = await follow(client, attempt, leave_at)
         finally:
-            if attempt.ended:
-                self.first_end.set()
-            elif leave_at is None and attempt.number < 4:
+            self.noted(attempt)
+            if not attempt.ended and leave_at is None and attempt.number < 4:
                 self.unfinished.append(attempt.key)
         talk.append({"role": "assistant", "content": f"answer to {ask.nonce}"})
         return stays
+
+    def noted(self, attempt: Attempt) -> None:
+        """Note an attempt that is over."""
+        if attempt.ended:
+            self.first_end.set()
 
     async def watch(self, port: int, stop: asyncio.Event) -> None:
         """Read /metrics until the proxy is gone."""
