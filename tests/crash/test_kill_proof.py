@@ -11,7 +11,7 @@ from tests.scripted_upstream import scripted_upstream
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow]
 
-PROGRAM = (sys.executable, "-m", "tests.crash.early")
+PROGRAM = (sys.executable, "-m", "tests.crash.seeded")
 
 
 async def test_an_answer_released_before_its_commit_is_found(tmp_path: Path) -> None:
