@@ -1,5 +1,6 @@
 """Opens SQLite files: the one connection that writes, and those that read."""
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -54,7 +55,12 @@ class Connection(aiosqlite.Connection):
         Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
         """
         connection = cls(partial(_connect_writer, path), iter_chunk_size=64)
-        await connection
+        try:
+            await connection
+        except BaseException:
+            # aiosqlite stops its thread without waiting: it would answer a closed loop.
+            await asyncio.to_thread(connection._thread.join)
+            raise
         return connection
 
     async def run(

@@ -75,7 +75,7 @@ async def test_f02_killed_before_each_statement_of_a_commit(tmp_path: Path) -> N
     """Acknowledged is recovered, and what was recovered was asked for."""
     db = tmp_path / "s.db"
     world = World(seed())
-    last = 24  # the statements of one commit, and the beginning of a second
+    last = 20  # the statements of one commit, and the beginning of a second
     async with scripted_upstream(world.play) as upstream:
         for step in range(1, last + 1):
             async with serving(
