@@ -110,6 +110,8 @@ class App:
     async def _readyz(self, _: Request) -> Response:
         if self.draining:
             return PlainTextResponse("draining\n", status_code=503)
+        if self._recorder.failing:
+            return PlainTextResponse("storage is failing\n", status_code=503)
         return PlainTextResponse("ready\n")
 
     async def _metrics(self, _: Request) -> Response:

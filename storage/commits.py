@@ -57,6 +57,7 @@ class Commits:
         self._monotonic_ns = monotonic_ns
         self._connection: Connection | None = None
         self._writer: Writer | None = None
+        self.failing = False  # the last write did not reach the disk
         self._epoch = 0
         self._batch = 0
         self._logged_ns: int | None = None
@@ -82,13 +83,13 @@ class Commits:
         self._batch += 1
         tally = Tally(self._batch, accepted, unrecorded)
         error = await self._attempt(items, tally)
-        if error is None:
-            return [None] * len(items)
-        if not isinstance(error, _ITEM_ERRORS):
+        if error is not None and not isinstance(error, _ITEM_ERRORS):
             error = await self._attempt(items, tally)
         if error is None:
+            self.failing = False
             return [None] * len(items)
         if not isinstance(error, _ITEM_ERRORS):
+            self.failing = True
             self._complain(error)
             return ["storage_failed"] * len(items)
         if len(items) == 1:

@@ -110,6 +110,11 @@ class Recorder:
         return self._queued_bytes > self._max_queue_bytes
 
     @property
+    def failing(self) -> bool:
+        """Whether the last batch did not reach the disk; asked anew when idle."""
+        return self._stopped or self._commits.failing
+
+    @property
     def counters(self) -> Counters:
         """The numbers of this run, P3's terms among them."""
         return msgspec.structs.replace(
@@ -194,6 +199,8 @@ class Recorder:
                     await self._wake.wait()
             except TimeoutError:
                 await self._commits.rest()
+                if self._commits.failing:
+                    return True  # an empty batch asks whether the disk is back
                 await self._wake.wait()
         return True
 

@@ -305,6 +305,27 @@ async def test_d8_a_lasting_failure_is_told_counted_and_survived(
     assert findings(path) == []
 
 
+async def test_failing_is_said_until_the_disk_takes_a_batch_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also without traffic: who is told to stay away sends nothing to find out with."""
+    monkeypatch.setattr("storage.recorder._IDLE_S", 0.01)
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock) as recorder:
+        await keep(recorder, exchange())
+        assert not recorder.failing
+        blocker = sqlite3.connect(path, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")
+        await keep(recorder, exchange())
+        assert recorder.failing
+        blocker.close()
+        async with asyncio.timeout(30):
+            while recorder.failing:  # noqa: ASYNC110  the recorder has no event for it
+                await asyncio.sleep(0.01)
+        assert recorder.counters.balanced
+    assert findings(path) == []
+
+
 async def record_with_a_broken_writer(path: Path) -> None:
     async def broken(*_: object, **__: object) -> list[Outcome]:
         raise RuntimeError("broken")
@@ -317,6 +338,7 @@ async def record_with_a_broken_writer(path: Path) -> None:
         assert isinstance(later[0], StorageFailed)
         recorder.note(Progress(exchange=exchange(state="open"), part=b""))
         await recorder.room()
+        assert recorder.failing
         assert recorder.counters.unrecorded == {"recorder_stopped": 2}
         assert recorder.counters.balanced
 

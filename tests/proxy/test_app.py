@@ -1,0 +1,62 @@
+"""The application's own routes, asked of a living proxy."""
+
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from tests.living import Living, RawClient, living_proxy
+from tests.scripted_upstream import (
+    CHAT,
+    RawRequest,
+    Wire,
+    completion,
+    scripted_upstream,
+)
+
+pytestmark = pytest.mark.anyio
+
+
+async def plain(_: RawRequest, wire: Wire) -> None:
+    await wire.answer(completion())
+
+
+async def ask(proxy: Living, path: str) -> tuple[int, bytes]:
+    async with RawClient.connect(proxy.port) as client:
+        await client.send(b"GET %b HTTP/1.1\r\nhost: a\r\n\r\n" % path.encode())
+        status, headers = await client.head()
+        return status, await client.body(headers)
+
+
+async def test_it_is_not_ready_while_storage_fails(tmp_path: Path) -> None:
+    """The traffic goes on all the same (P4), marked as not recorded."""
+    db = tmp_path / "s.db"
+    async with (
+        scripted_upstream(plain) as upstream,
+        living_proxy(db, upstream.url) as proxy,
+        RawClient.connect(proxy.port) as client,
+    ):
+        assert (200, b"ready\n") == await ask(proxy, "/readyz")
+        blocker = sqlite3.connect(db, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")  # a foreign writer: SQLITE_BUSY
+        await client.post("/v1/chat/completions", CHAT)
+        status, headers = await client.head()
+        assert completion() == await client.body(headers)
+        assert (200, "no") == (status, headers["x-spiritsafe-recorded"])
+        assert (503, b"storage is failing\n") == await ask(proxy, "/readyz")
+        assert (200, b"ok\n") == await ask(proxy, "/healthz")
+        blocker.close()
+        await client.post("/v1/chat/completions", CHAT)
+        _, headers = await client.head()
+        await client.body(headers)
+        assert "yes" == headers["x-spiritsafe-recorded"]
+        assert (200, b"ready\n") == await ask(proxy, "/readyz")
+
+
+async def test_it_is_not_ready_while_draining(tmp_path: Path) -> None:
+    async with (
+        scripted_upstream(plain) as upstream,
+        living_proxy(tmp_path / "s.db", upstream.url) as proxy,
+    ):
+        proxy.app.draining = True
+        assert (503, b"draining\n") == await ask(proxy, "/readyz")
