@@ -4,6 +4,7 @@ StorageError
 ├── DatabaseInUse     another process owns this file
 ├── DatabaseTooNew    a later version of the program wrote this file
 ├── NotOurDatabase    the file is something else
+├── Unreadable        the file cannot be read: damaged, busy or not allowed
 ├── UnsafeFileSystem  the file lies where write-ahead logging is unsafe
 ├── StorageFailed     a commit failed twice, or the recorder has stopped
 ├── BodyTooLarge      a stored body unpacks to more than it may
@@ -25,6 +26,10 @@ class DatabaseTooNew(StorageError):
 
 class NotOurDatabase(StorageError):
     """The file is something else than a database of this program."""
+
+
+class Unreadable(StorageError):
+    """The file cannot be read: it is damaged, busy, or not ours to read."""
 
 
 class UnsafeFileSystem(StorageError):

@@ -5,7 +5,7 @@ Never writes, and never holds a read open between two calls.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -15,7 +15,7 @@ from sqlalchemy import ColumnElement, Select, func, literal_column, select
 from storage import epochs
 from storage.assemble import Kept, Row, assemble, row_columns
 from storage.engines.sqlite import open_reader
-from storage.errors import NoSuchExchange
+from storage.errors import NoSuchExchange, Unreadable
 from storage.records import State
 from storage.statements import bound
 from storage.tables import exchanges, tags
@@ -44,15 +44,24 @@ NO_FILTERS = Filters()
 
 
 class Stats(msgspec.Struct, frozen=True):
-    """Counts and tokens of one group of exchanges. Units: `day` is a date, UTC."""
+    """Counts and tokens of one group of exchanges.
+
+    Shapes: `model` is the one served, or asked for where none answered; `failed` are
+    those that are not complete or were answered with an error; sizes are of bodies as
+    they passed, kept or not.
+    Units: `day` is a date, UTC.
+    """
 
     model: str
     upstream: str
     day: str
     state: str
     exchanges: int
+    failed: int
     prompt_tokens: int
     completion_tokens: int
+    request_bytes: int
+    answer_bytes: int
 
 
 class Library:
@@ -122,17 +131,27 @@ class Library:
         return found
 
     def stats(self, *, filters: Filters = NO_FILTERS) -> list[Stats]:
-        """Return counts and tokens by model served, upstream, day and state."""
+        """Return counts, tokens and bytes by model, upstream, day and state."""
         day: ColumnElement[str] = literal_column(
             "date(created_at / 1000000, 'unixepoch')"
         )
-        keys = (_columns.model_served, _columns.upstream, day, _columns.state)
-        query: Query = select(
-            *keys,
-            func.count(),
-            func.coalesce(func.sum(_columns.prompt_tokens), 0),
-            func.coalesce(func.sum(_columns.completion_tokens), 0),
+        served = func.nullif(_columns.model_served, literal_column("''"))
+        model = func.coalesce(served, _columns.model_asked)
+        keys = (model, _columns.upstream, day, _columns.state)
+        failed: ColumnElement[int] = literal_column(
+            "state = 'incomplete' OR status >= 400"
         )
+        sums = [
+            func.coalesce(func.sum(column), 0)
+            for column in (
+                failed,
+                _columns.prompt_tokens,
+                _columns.completion_tokens,
+                _columns.request_size,
+                _columns.answer_size,
+            )
+        ]
+        query: Query = select(*keys, func.count(), *sums)
         query = _filtered(query, filters).group_by(*keys).order_by(*keys)
         return [Stats(*row) for row in self._connection.execute(*bound(query))]
 
@@ -167,12 +186,16 @@ class Library:
 
 @contextmanager
 def open_library(path: Path) -> Iterator[Library]:
-    """Open a file for reading, and close it after."""
-    library = Library.open(path)
+    """Open a file for reading, and close it after.
+
+    Raises: as `storage.engines.sqlite.open_reader`; `Unreadable` for what SQLite says
+    inside the block too.
+    """
     try:
-        yield library
-    finally:
-        library.close()
+        with closing(Library.open(path)) as library:
+            yield library
+    except sqlite3.Error as exc:
+        raise Unreadable(f"{path} cannot be read: {exc}") from exc
 
 
 def _filtered(query: Query, filters: Filters) -> Query:

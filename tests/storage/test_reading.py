@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.errors import NoSuchExchange
+from storage.errors import NoSuchExchange, Unreadable
 from storage.reading import Filters, Library, Stats, open_library
 from storage.recorder import Recorder
 from storage.records import Usage
@@ -95,11 +95,34 @@ async def test_an_exchange_is_found_by_either_id(library: Library) -> None:
 
 
 async def test_stats_add_up_by_model_upstream_day_and_state(library: Library) -> None:
+    one = exchange()
+    asked, got = one.request_size, one.answer_size
+    first, second = ("large-1", "default", "2026-09-21"), ("2026-09-22", "complete")
     assert library.stats() == [
-        Stats("large-1", "default", "2026-09-21", "complete", 5, 50, 25),
-        Stats("large-1", "default", "2026-09-21", "incomplete", 1, 10, 0),
-        Stats("large-1", "default", "2026-09-22", "complete", 6, 60, 30),
+        Stats(*first, "complete", 5, 0, 50, 25, 5 * asked, 5 * got),
+        Stats(*first, "incomplete", 1, 1, 10, 0, asked, got),
+        Stats(*first[:2], *second, 6, 0, 60, 30, 6 * asked, 6 * got),
     ]
+
+
+async def test_stats_name_the_model_asked_for_where_none_answered(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock) as recorder:
+        made = exchange(model_asked="m-1", model_served="", status=429)
+        recorder.accept(made.id)
+        await recorder.keep(made)
+    with open_library(path) as library:
+        (group,) = library.stats()
+    assert ("m-1", 1, 1) == (group.model, group.exchanges, group.failed)
+
+
+async def test_a_file_that_cannot_be_read_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "none.db"
+    with pytest.raises(Unreadable, match=r"none\.db cannot be read: "):
+        open_library(path).__enter__()
+    assert not path.exists()
 
 
 async def test_a_list_never_touches_a_body(library: Library) -> None:
