@@ -198,6 +198,7 @@ class Passage:
     def _ending(
         self, *, clean: bool, reason: Reason | None, terminal: bool = False
     ) -> Ending:
+        self._answered_ns = self._now_ns()  # until here it was the upstream's time
         failure = self._failure
         return Ending(
             clean=clean,

@@ -10,6 +10,7 @@ from typing import Any
 
 from proxy.app import App
 from proxy.front.serve import bind, build_server, serve
+from proxy.passage import Clock
 from proxy.settings import Settings
 
 
@@ -30,13 +31,13 @@ class Living:
 
 @contextlib.asynccontextmanager
 async def living_proxy(
-    db: Path, upstream: str, **settings: Any
+    db: Path, upstream: str, *, clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[Living]:
     """Run a proxy in front of `upstream` until the block ends."""
     given = Settings(
         listen="127.0.0.1:0", upstream=upstream, db=db, drain_s=2, **settings
     )
-    app = App(given)
+    app = App(given, clock)
     listening = asyncio.Event()
     server = build_server(app, drain_s=given.drain_s, announce=listening.set)
     sock = bind(given.listen)
