@@ -20,7 +20,7 @@ from storage.tables import exchanges, nodes, pieces
 # Makes what was sent out of what was received; the proxy's part, as it made the edits.
 Reedit = Callable[[bytes, tuple[Edit, ...]], bytes]
 
-_DAMAGE = (ValueError, zstandard.ZstdError, msgspec.DecodeError, BodyTooLarge)
+DAMAGE = (ValueError, zstandard.ZstdError, msgspec.DecodeError, BodyTooLarge)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -108,7 +108,7 @@ def _check_pieces(connection: sqlite3.Connection) -> Iterator[Finding]:
     for number, digest, packed in connection.execute(*bound(query)):
         try:
             data = packer.unpack(packed, max_bytes=MAX_BODY_BYTES)
-        except _DAMAGE as exc:
+        except DAMAGE as exc:
             yield Finding("", f"piece {number}: {exc}")
             continue
         if sha256(data).digest() != digest:
@@ -140,7 +140,7 @@ def _check_row(library: Library, row: Row, reedit: Reedit | None) -> Iterator[Fi
         return
     try:
         kept = library.whole(row)
-    except _DAMAGE as exc:
+    except DAMAGE as exc:
         yield Finding(row.id, str(exc))
         return
     if not kept.request_sha256:
