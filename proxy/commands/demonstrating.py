@@ -49,12 +49,11 @@ def demo(db: Path | None) -> int:
             yield address
 
     try:
-        code = run(start_proxy=start_proxy, show=lambda: _list(path), say=printing.say)
+        run(start_proxy=start_proxy, show=lambda: _list(path), say=printing.say)
     except RuntimeError as exc:
         raise CannotStart(str(exc)) from exc
-    if code == 0:
-        _hint(path)
-    return code
+    _hint(path)
+    return 0
 
 
 def _list(path: Path) -> None:
