@@ -88,13 +88,17 @@ def _check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _check_totals(connection: sqlite3.Connection) -> Iterator[Finding]:
-    runs = epochs.read(connection)
+    connection.execute("BEGIN")  # both from one moment: a recorder may be at work
+    try:
+        runs = epochs.read(connection)
+        query = select(exchanges.c.epoch, exchanges.c.state, func.count()).group_by(
+            exchanges.c.epoch, exchanges.c.state
+        )
+        counted = {row[:2]: row[2] for row in connection.execute(*bound(query))}
+    finally:
+        connection.execute("COMMIT")
     if not epochs.totals(runs).balanced:
         yield Finding("", "accepted exchanges are not all accounted for")
-    query = select(exchanges.c.epoch, exchanges.c.state, func.count()).group_by(
-        exchanges.c.epoch, exchanges.c.state
-    )
-    counted = {row[:2]: row[2] for row in connection.execute(*bound(query))}
     for run in runs:
         for state, said in (("complete", run.complete), ("incomplete", run.incomplete)):
             found = counted.get((run.id, state), 0)
