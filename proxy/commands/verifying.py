@@ -12,6 +12,8 @@ from storage.assemble import Kept
 from storage.reading import Library
 from storage.verify import DAMAGE, Finding, Progressed, check, verify
 
+MOST_SHOWN = 100
+
 
 def verify_one(db: Path | None, name: str, *, as_json: bool = False) -> int:
     """Check one exchange; print the proof, or what is wrong."""
@@ -69,10 +71,10 @@ def verify_all(db: Path | None, *, as_json: bool = False) -> int:
             indent=True,
         )
         return 1 if findings else 0
-    for finding in findings:
+    for finding in findings[:MOST_SHOWN]:
         printing.say(f"{finding.id or path}: {finding.what}")
     if findings:
-        printing.tell(f"spiritsafe: {len(findings)} findings in {path}")
+        printing.tell(f"spiritsafe: {len(findings)} findings in {path}; --json has all")
         return 1
     printing.say(
         f"{path} is sound: {count} exchanges hold the bytes that passed, and what "
