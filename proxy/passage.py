@@ -149,6 +149,7 @@ class Passage:
         self._upstream.learn(refused)
         self._flags += tuple(f"refused={member}" for member in sorted(refused))
         self._tape.plan = self._replan(self._upstream.accepts)
+        self._tape.open_exchange = None  # told of the plan that was refused
         return await self._send(asked)
 
     async def _send(self, asked: Asked) -> Reply:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -122,3 +123,34 @@ async def test_what_the_upstream_takes_is_not_the_proxy_s_own_time(
             _, headers = await client.head()
             await client.body(headers)
     assert [0, 0] == [kept.row.own_us for kept in kept_in(db)]
+
+
+async def test_a_slow_refusal_leaves_no_trace_in_the_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was saved before the refusal told of edits that were then not sent."""
+    monkeypatch.setattr("proxy.forward.SAVE_EVERY_S", 0.01)
+    db = tmp_path / "s.db"
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        if "store" not in request.json:
+            await wire.answer(completion())
+            return
+        async with asyncio.timeout(30):
+            while not kept_in(db):  # noqa: ASYNC110  a file has no event
+                await asyncio.sleep(0.01)
+        error = {"message": "Unknown parameter: 'store'.", "param": "store"}
+        await wire.answer(json.dumps({"error": error}).encode(), status=400)
+
+    async with (
+        scripted_upstream(script) as upstream,
+        living_proxy(db, upstream.url) as proxy,
+        RawClient.connect(proxy.port) as client,
+    ):
+        await client.post("/v1/chat/completions", CHAT)
+        _, headers = await client.head()
+        assert completion() == await client.body(headers)
+        (kept,) = kept_in(db)
+    assert CHAT == upstream.requests[-1].body
+    assert sha256(CHAT).digest() == kept.sent_sha256
+    assert ["accept-encoding"] == [edit.member for edit in kept.edits]
