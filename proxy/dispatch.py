@@ -5,18 +5,12 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.answering import send_error
-from proxy.errors import LoopError, SpiritsafeError
-from proxy.headers import looped
+from proxy.errors import SpiritsafeError
+from proxy.headers import admit
 from proxy.targets import Route, route
 from proxy.upstream.send import Upstream
 
 Serve = Callable[[Scope, Receive, Send, Route], Awaitable[None]]
-
-
-LOOP = (
-    "This request has passed through this very process before: an upstream's base URL "
-    "leads back here. Check `upstream` in the settings."
-)
 
 
 class Dispatch:
@@ -48,8 +42,7 @@ class Dispatch:
                 self._upstreams,
                 embeddings=self._embeddings,
             )
-            if looped(scope["headers"], self._mark):
-                raise LoopError(LOOP)
+            admit(scope["headers"], self._mark, version=scope["http_version"])
         except SpiritsafeError as exc:
             await send_error(send, exc)
             return

@@ -3,6 +3,7 @@
     SpiritsafeError
     ├── ClientError            400  the request broke a rule; the message says which
     │   ├── TargetError        400  the request target
+    │   ├── HostError          400  no `Host`, or two
     │   ├── ControlError       400  an `x-spiritsafe-…` header
     │   ├── NotFoundError      404  no such route or upstream
     │   ├── MethodError        405  a method we never forward
@@ -66,6 +67,12 @@ class TargetError(ClientError):
     """The request target is no path we may forward."""
 
     default_code = "invalid_target"
+
+
+class HostError(ClientError):
+    """The request does not name its host once."""
+
+    default_code = "invalid_host"
 
 
 class ControlError(ClientError):

@@ -19,7 +19,7 @@ from urllib.parse import unquote_to_bytes
 
 import msgspec
 
-from proxy.errors import ControlError
+from proxy.errors import ControlError, HostError, LoopError
 from storage.records import HeaderPairs
 
 Headers: TypeAlias = Iterable[tuple[bytes, bytes]]
@@ -182,6 +182,25 @@ def to_client(headers: Headers, ours: Headers = ()) -> list[tuple[bytes, bytes]]
         elif name == b"connection":
             named.append(value)
     return [*_without(kept, _names(named)), *ours]
+
+
+def admit(
+    headers: list[tuple[bytes, bytes]], mark: bytes, *, version: str = "1.1"
+) -> None:
+    """Let a request in, or say why not.
+
+    Raises: `HostError` unless it names one host, as every request but one of HTTP/1.0
+    must (H-39); `LoopError` where it bears our own mark and so has been here (H-40).
+    """
+    names = [pair[0].lower() for pair in headers]
+    hosts = names.count(b"host")
+    if hosts > 1 or (not hosts and version != "1.0"):
+        raise HostError("A request names its host once, in the header Host.")
+    if b"via" in names and looped(headers, mark):
+        raise LoopError(
+            "This request has passed through this very process before: an upstream's "
+            "base URL leads back here. Check `upstream` in the settings."
+        )
 
 
 def looped(headers: Headers, mark: bytes) -> bool:

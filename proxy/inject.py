@@ -6,15 +6,13 @@ wire.md Appendix F in pure functions. Never lists a member that the client set, 
 
 import re
 from collections.abc import Collection, Mapping
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import msgspec
 import orjson
 
 from proxy.hosts import Accepts
-from storage.records import Endpoint
-
-Json: TypeAlias = "dict[str, Json] | list[Json] | str | float | bool | None"
+from storage.records import Endpoint, Json
 
 # OpenAI's limits of `metadata` (wire.md 1.1).
 MAX_PAIRS = 16

@@ -17,6 +17,7 @@ from proxy.errors import to_body
 from proxy.front.turn import Turn
 from proxy.hosts import Accepts
 from proxy.meters import Meters
+from proxy.patience import Patience
 from proxy.relay import Relay
 from proxy.rules import Plan
 from proxy.seal import INLINE_BYTES, Ending, seal
@@ -108,32 +109,35 @@ class Passage:
     async def _pass(self, relay: Relay, turn: Turn, asked: Asked) -> Ending:
         """Ask and relay; return how that ended, the end of the answer still held."""
         reason: Reason | None = None
+        patience = Patience()
+        turn.when_left = lambda: self._client_left(patience)
         try:
-            async with asyncio.timeout(None) as patience:
-                turn.when_left = lambda: self._client_left(patience)
-                reply = await self._ask(asked)
-                try:
-                    await self._relay(relay, reply, patience)
-                finally:
-                    await reply.stream.aclose()
+            reply = await self._ask(asked)
+            try:
+                await self._relay(relay, reply, patience)
+            finally:
+                await reply.stream.aclose()
         except UpstreamError as exc:
             self._failure = exc
             self._flags += (exc.code,)
             reason = reason_of(exc)
-        except TimeoutError:
+        except asyncio.CancelledError:
+            if not patience.ran_out():
+                raise
             if relay.terminal:
                 self._flags += ("open_end",)
             else:
                 reason = "client_aborted"
-        turn.when_left = None
+        finally:
+            turn.when_left = None
+            patience.end()
         return self._ending(
             clean=reason is None, reason=reason, terminal=relay.terminal
         )
 
-    def _client_left(self, patience: asyncio.Timeout) -> None:
+    def _client_left(self, patience: Patience) -> None:
         self._flags += ("client_left",)
-        finish_s = self._settings.finish_after_client_left_s
-        patience.reschedule(asyncio.get_running_loop().time() + finish_s)
+        patience.lasts(self._settings.finish_after_client_left_s)
 
     async def _ask(self, asked: Asked) -> Reply:
         """Send the request; once more without what the upstream says it refuses."""
@@ -146,11 +150,13 @@ class Passage:
         if not refused or not seen.whole:
             return reply._replace(stream=seen)
         await seen.aclose()
-        self._upstream.learn(refused)
         self._flags += tuple(f"refused={member}" for member in sorted(refused))
-        self._tape.plan = self._replan(self._upstream.accepts)
+        self._tape.plan = self._replan(self._upstream.accepts_without(refused))
         self._tape.open_exchange = None  # told of the plan that was refused
-        return await self._send(asked)
+        reply = await self._send(asked)
+        if reply.status not in REFUSING:  # so the members were what it refused
+            self._upstream.learn(refused)
+        return reply
 
     async def _send(self, asked: Asked) -> Reply:
         plan = self._tape.plan
@@ -172,18 +178,17 @@ class Passage:
         self._answered_ns = self._now_ns()
         return reply
 
-    async def _relay(
-        self, relay: Relay, reply: Reply, patience: asyncio.Timeout
-    ) -> None:
+    async def _relay(self, relay: Relay, reply: Reply, patience: Patience) -> None:
         tape, stream = self._tape, reply.stream
         tape.status, tape.headers = reply.status, reply.headers
         tape.recorded_headers = headers.recorded(tape.headers)
         content_type = tape.header(b"content-type").lower()
         relay.sse = content_type.startswith(b"text/event-stream")
         ours = stream if isinstance(stream, AnswerStream) else None
-        if ours is not None and ours.ended and not relay.sse:
+        whole = None if relay.sse else whole_body(stream)
+        if whole is not None:
             self._withheld = True
-            relay.whole(ours.take(), self._now_ns())
+            relay.whole(whole, self._now_ns())
             return
         await relay.head(tape.status, self._head(recorded=True))
         if relay.sse:
@@ -262,6 +267,18 @@ def reason_of(failure: UpstreamError) -> Reason:
     if isinstance(failure, UpstreamTruncated):
         return "upstream_truncated"
     return "upstream_error"
+
+
+def whole_body(stream: httpx.AsyncByteStream) -> bytes | None:
+    """Return a body that is here to its end already, or None.
+
+    Its head is withheld too: of an empty body the head is the end.
+    """
+    if isinstance(stream, AnswerStream) and stream.ended:
+        return stream.take()
+    if isinstance(stream, Replayed) and stream.whole:
+        return stream.body
+    return None
 
 
 class Replayed(httpx.AsyncByteStream):

@@ -3,7 +3,6 @@
 It is also the one place that holds back the end of an answer until told to let go.
 """
 
-import asyncio
 from collections.abc import Callable
 
 import httpx
@@ -12,6 +11,7 @@ from starlette.types import Send
 from proxy.answering import error_event
 from proxy.errors import Refusal
 from proxy.front.turn import Turn
+from proxy.patience import Patience
 from proxy.tape import Tape
 from proxy.terminal import Terminal
 from storage.recorder import Recorder
@@ -63,11 +63,11 @@ class Relay:
         endpoint: Endpoint,
         *,
         now_ns: Callable[[], int],
-        patience: asyncio.Timeout,
+        patience: Patience,
     ) -> None:
         """Relay an event stream; from its terminal event on, tape and hold.
 
-        `patience` is re-armed at the terminal event: an upstream that then keeps its
+        `patience` gets short at the terminal event: an upstream that then keeps its
         connection open holds up nobody.
         """
         terminal = Terminal(endpoint)
@@ -82,7 +82,7 @@ class Relay:
                 await self._pace()
                 continue
             self.terminal = True
-            patience.reschedule(asyncio.get_running_loop().time() + AFTER_TERMINAL_S)
+            patience.lasts(AFTER_TERMINAL_S)
             self._held.append(chunk[end:])
             if end:
                 await self._pass(chunk[:end])

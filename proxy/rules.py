@@ -67,17 +67,16 @@ def plan(
         accepts=accepts,
         mode=upstream.inject if control.record else "off",
     )
-    sets, flags = _allowed(injection, members.doubt)
+    sets, flags = _without_doubt(injection, members.doubt)
     opted_out = settings.respect_opt_out and inject.opted_out(values, endpoint)
     kept = control.record and not opted_out
     identity = control.record and control.accept_encoding != b"identity"
-    edits = _edits(sets, identity=identity)
     return Plan(
         body=splice.edit(body, members, sets) if sets else body,
         record=control.record,
         content_kept=kept,
         identity=identity,
-        edits=edits,
+        edits=_edits(sets, identity=identity),
         added=frozenset(sets),
         tags=injection.tags,
         dropped_tags=injection.dropped_tags,
@@ -91,15 +90,6 @@ def plan(
     )
 
 
-def _allowed(
-    injection: inject.Injection, doubt: str | None
-) -> tuple[dict[str, bytes], tuple[str, ...]]:
-    """Return what is set after all: nothing where the body is in doubt."""
-    if not injection.sets or doubt is None:
-        return injection.sets, injection.flags
-    return {}, (*injection.flags, f"edit_skipped={doubt}")
-
-
 def _members(control: headers.Control, body: bytes) -> splice.Members:
     if control.encoding not in {b"", b"identity"}:
         return splice.Members({}, "encoded")  # H-61
@@ -107,6 +97,15 @@ def _members(control: headers.Control, body: bytes) -> splice.Members:
     if members.doubt is None and not _is_json(control.media_type):
         return splice.Members(members.values, "content_type")  # wire.md F.1
     return members
+
+
+def _without_doubt(
+    injection: inject.Injection, doubt: str | None
+) -> tuple[Mapping[str, bytes], tuple[str, ...]]:
+    """Return what to set in the body and the flags; nothing is set in doubt."""
+    if doubt is None or not injection.sets:
+        return injection.sets, injection.flags
+    return {}, (*injection.flags, f"edit_skipped={doubt}")
 
 
 def _is_json(media_type: bytes) -> bool:

@@ -110,8 +110,6 @@ class Events:
         if not self._started:
             self._started = True
             line = line.removeprefix(BOM)
-        if self._skipping:
-            return
         if line.startswith(b"data:"):
             value = line[6:] if line.startswith(b" ", 5) else line[5:]
             self._data.append(value)

@@ -26,6 +26,7 @@ async def upgrade(
         if way.kind == "own":
             raise NotFoundError("No WebSocket is served at this path.")
         upstream = upstreams[way.upstream]
+        headers.admit(head.headers, upstream.mark or b"")
         wanted = headers.to_upstream(
             head.headers,
             host=upstream.host,

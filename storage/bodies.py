@@ -1,8 +1,13 @@
 """Packs bodies for the disk and unpacks them within a limit."""
 
+from collections.abc import Sequence
+
 import zstandard
 
 from storage.errors import BodyTooLarge
+
+# What unpacking a damaged body may raise, beside `ValueError`.
+DamagedFrame = zstandard.ZstdError
 
 RAW = b"\x00"
 ZSTD = b"\x01"
@@ -21,17 +26,33 @@ class Packer:
     """
 
     def __init__(self) -> None:
-        self._compress = zstandard.ZstdCompressor(level=_LEVEL).compress
+        self._compress_all = zstandard.ZstdCompressor(
+            level=_LEVEL
+        ).multi_compress_to_buffer
         self._decompress = zstandard.ZstdDecompressor().decompress
 
     def pack(self, data: bytes) -> bytes:
         """Return the body packed, compressed where that makes it smaller."""
-        if len(data) < _WORTH_PACKING_BYTES:
-            return RAW + data
-        frame = self._compress(data)
-        if len(frame) < len(data):
-            return ZSTD + frame
-        return RAW + data
+        return self.pack_all((data,))[0]
+
+    def pack_all(self, bodies: Sequence[bytes]) -> list[bytes]:
+        """Return many bodies packed, in their order.
+
+        In one call, since each call lets go of the interpreter lock and a busy event
+        loop gives it back only after a whole switch interval.
+        """
+        worth: list[bytes | bytearray | memoryview[int]] = [
+            data for data in bodies if len(data) >= _WORTH_PACKING_BYTES
+        ]
+        frames = iter(self._compress_all(worth, threads=0) if worth else ())
+        packed = []
+        for data in bodies:
+            if len(data) >= _WORTH_PACKING_BYTES:
+                frame = next(frames).tobytes()
+                packed.append(ZSTD + frame if len(frame) < len(data) else RAW + data)
+            else:
+                packed.append(RAW + data)
+        return packed
 
     def unpack(self, packed: bytes, *, max_bytes: int) -> bytes:
         """Return the body as it was before packing.

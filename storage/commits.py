@@ -132,7 +132,11 @@ class Commits:
             if self._writer is None:
                 await self._reopen()
             settled = await self._live().run(
-                _end_run, self._epoch, accepted, unrecorded, now_at
+                _end_run,
+                self._epoch,
+                accepted=accepted,
+                unrecorded=unrecorded,
+                now_at=now_at,
             )
         except (sqlite3.Error, OSError) as exc:
             self._complain(exc)
@@ -196,6 +200,7 @@ def _write(
 def _end_run(
     connection: sqlite3.Connection,
     epoch: int,
+    *,
     accepted: int,
     unrecorded: int,
     now_at: int,

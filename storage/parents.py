@@ -28,7 +28,7 @@ _BY_COMPLETION = text_of(
 )
 
 
-class Kin(msgspec.Struct, frozen=True):
+class Kin(msgspec.Struct, frozen=True, gc=False):
     """What an exchange must tell for others to be linked to it."""
 
     seq: int

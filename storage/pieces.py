@@ -1,21 +1,22 @@
 """Gives content its numbers: each piece and each chain of pieces once."""
 
 import sqlite3
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from hashlib import sha256
 from typing import Generic, TypeVar
 
 import msgspec
 from sqlalchemy import select
 
-from storage.bodies import Packer
 from storage.statements import text_of
 from storage.tables import nodes, pieces
 
 Key = TypeVar("Key", bound=Hashable)
 
-_FIND_PIECE = text_of(select(pieces.c.id).where(pieces.c.hash == b""))
+_FIND_PIECES = f"{text_of(select(pieces.c.hash, pieces.c.id))} WHERE hash IN"
 _FIND_NODE = text_of(select(nodes.c.id).where(nodes.c.parent == 0, nodes.c.piece == 0))
+# Hashes in one question to the file; SQLite takes 32,766 parameters.
+_AT_ONCE = 500
 _LAST_PIECE = "SELECT coalesce(max(id), 0) FROM pieces"
 _LAST_NODE = "SELECT coalesce(max(id), 0) FROM nodes"
 
@@ -52,6 +53,18 @@ class Known(Generic[Key]):
         self._young[key] = number
 
 
+class Content(msgspec.Struct, frozen=True, gc=False):
+    """Bytes and their SHA-256."""
+
+    data: bytes | msgspec.Raw
+    digest: bytes
+
+
+def content(data: bytes | msgspec.Raw) -> Content:
+    """Return content with its digest."""
+    return Content(data, sha256(data).digest())
+
+
 class Pieces:
     """Numbers for pieces and nodes; new ones are left in `new_pieces`, `new_nodes`.
 
@@ -59,31 +72,45 @@ class Pieces:
     giving numbers that are not in the file.
     """
 
-    def __init__(self, connection: sqlite3.Connection, packer: Packer) -> None:
+    def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._packer = packer
         self._known_pieces: Known[bytes] = Known()
+        self._looked_up: dict[bytes, int | None] = {}
         self._known_nodes: Known[tuple[int, int]] = Known()
         self._last_piece: int = connection.execute(_LAST_PIECE).fetchone()[0]
         self._last_node: int = connection.execute(_LAST_NODE).fetchone()[0]
-        self.new_pieces: list[tuple[int, bytes, int, bytes]] = []
+        self.new_pieces: list[tuple[int, bytes, bytes]] = []
         self.new_nodes: list[tuple[int, int, int, int]] = []
         # Nodes from this one on are of the batch at hand: no older row knows them.
         self.first_new_node = self._last_node + 1
+        self._first_new_piece = self._last_piece + 1
 
     def written(self) -> None:
         """Start a new batch: the rows of the one before are in the file."""
         self.new_pieces = []
         self.new_nodes = []
         self.first_new_node = self._last_node + 1
+        self._first_new_piece = self._last_piece + 1
+        self._looked_up.clear()
 
-    def piece(self, data: bytes | msgspec.Raw) -> int:
+    def look_up(self, digests: Iterable[bytes]) -> None:
+        """Find in the file, all at once, what is not remembered of these."""
+        known = self._known_pieces
+        unknown = list({digest for digest in digests if known.get(digest) is None})
+        self._looked_up.update(dict.fromkeys(unknown))
+        for start in range(0, len(unknown), _AT_ONCE):
+            part = unknown[start : start + _AT_ONCE]
+            places = ", ".join("?" * len(part))
+            self._looked_up.update(
+                self._connection.execute(f"{_FIND_PIECES} ({places})", part)
+            )
+
+    def piece(self, content: Content) -> int:
         """Return the number of this content."""
-        digest = sha256(data).digest()
-        number = self._known_pieces.get(digest)
-        return self._find_piece(data, digest) if number is None else number
+        number = self._known_pieces.get(content.digest)
+        return self._find_piece(content) if number is None else number
 
-    def chain(self, elements: Sequence[bytes | msgspec.Raw]) -> list[int]:
+    def chain(self, elements: Sequence[Content]) -> list[int]:
         """Return the node of each prefix of this array; the last stands for it all."""
         numbers: list[int] = []
         parent = 0
@@ -96,22 +123,20 @@ class Pieces:
             parent = number
         return numbers
 
-    def _find_piece(self, data: bytes | msgspec.Raw, digest: bytes) -> int:
-        row = self._connection.execute(_FIND_PIECE, (digest,)).fetchone()
-        if row is None:
+    def _find_piece(self, content: Content) -> int:
+        digest = content.digest
+        number = self._looked_up.get(digest)
+        if number is None:
             self._last_piece += 1
             number = self._last_piece
-            content = bytes(data)
-            packed = self._packer.pack(content)
-            self.new_pieces.append((number, digest, len(content), packed))
-        else:
-            number = int(row[0])
+            self.new_pieces.append((number, digest, bytes(content.data)))
         self._known_pieces.put(digest, number)
         return number
 
     def _node(self, link: tuple[int, int], *, depth: int) -> int:
         row = None
-        if link[0] < self.first_new_node:
+        # No row of the file links to what is new in this batch.
+        if link[0] < self.first_new_node and link[1] < self._first_new_piece:
             row = self._connection.execute(_FIND_NODE, link).fetchone()
         if row is None:
             self._last_node += 1

@@ -206,11 +206,11 @@ class Recorder:
 
     async def _settle(self, outcomes: list[Outcome]) -> None:
         """Count and wake those of the batch, then see to the log."""
-        batch, self._batch = self._batch, []
-        written = 0
+        batch, written = self._batch, 0
         for entry, outcome in zip(batch, outcomes, strict=True):
             written += entry.size_bytes
             self._tell(entry, outcome)
+        self._batch = []
         self._batches += 1
         self._last_batch_size = len(batch)
         self._queued_bytes -= written
@@ -236,7 +236,8 @@ class Recorder:
         """Leave nobody waiting, however the writer came to its end."""
         self._stopped = True
         for entry in (*self._batch, *self._queue):
-            self._tell(entry, "recorder_stopped")
+            if entry.waiter is None or not entry.waiter.done():
+                self._tell(entry, "recorder_stopped")
         self._batch, self._queue, self._queued_bytes = [], [], 0
         self._roomy.set()
 

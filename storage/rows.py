@@ -29,7 +29,7 @@ _sizes = attrgetter(
 _encode = msgspec.msgpack.Encoder().encode
 
 
-class Links(msgspec.Struct, frozen=True):
+class Links(msgspec.Struct, frozen=True, gc=False):
     """Where an exchange stands among the others, as row numbers."""
 
     messages_node: int | None
@@ -37,7 +37,7 @@ class Links(msgspec.Struct, frozen=True):
     thread: int
 
 
-class Extras(msgspec.Struct, frozen=True, array_like=True):
+class Extras(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What is kept of an exchange and never searched."""
 
     edits: tuple[Edit, ...] = ()

@@ -24,7 +24,7 @@ _QUOTED: dict[Member, bytes] = {
 _Span: TypeAlias = tuple[int, int, Member, bytes, list[msgspec.Raw]]
 
 
-class _Body(msgspec.Struct):
+class _Body(msgspec.Struct, gc=False):
     messages: msgspec.Raw = _ABSENT
     input: msgspec.Raw = _ABSENT
     tools: msgspec.Raw = _ABSENT
@@ -34,7 +34,7 @@ _body_decoder = msgspec.json.Decoder(_Body)
 _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-class Cut(msgspec.Struct, frozen=True):
+class Cut(msgspec.Struct, frozen=True, gc=False):
     """Where the elements of one array go back into the skeleton.
 
     Units: `at` is a byte offset in the skeleton.
@@ -46,7 +46,7 @@ class Cut(msgspec.Struct, frozen=True):
     elements: Sequence[bytes | msgspec.Raw]
 
 
-class Split(msgspec.Struct, frozen=True):
+class Split(msgspec.Struct, frozen=True, gc=False):
     """A body without the elements of its arrays, and those, in body order."""
 
     skeleton: bytes
@@ -72,10 +72,10 @@ def split(body: bytes) -> Split:
         return Split(body)
     spans.sort()
     result = _cut(body, spans)
-    twice = any(_twice(result.skeleton, cut.member) for cut in result.cuts)
-    if twice or join(result.skeleton, result.cuts) != body:
-        return Split(body)
-    return result
+    for cut in result.cuts:
+        if _twice(result.skeleton, cut.member):
+            return Split(body)
+    return result if join(result.skeleton, result.cuts) == body else Split(body)
 
 
 def join(skeleton: bytes, cuts: Sequence[Cut]) -> bytes:

@@ -1,5 +1,9 @@
 """The recorder's statements, compiled once from the tables to SQLite's text."""
 
+import sqlite3
+from collections.abc import Sequence
+from functools import cache
+
 from sqlalchemy import Table
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement, Insert, insert
@@ -27,6 +31,32 @@ def bound(statement: ClauseElement) -> tuple[str, tuple[object, ...]]:
 def _insert(table: Table, prefix: str = "") -> str:
     statement: Insert = insert(table)
     return text_of(statement.prefix_with(prefix) if prefix else statement)
+
+
+def insert_rows(
+    connection: sqlite3.Connection, statement: str, rows: Sequence[Sequence[object]]
+) -> None:
+    """Insert rows with as few statements as there are bits in their number.
+
+    `executemany` steps once a row, and each step lets go of the interpreter lock: a
+    busy event loop gives it back only after a whole switch interval.
+    """
+    done = 0
+    while done < len(rows):
+        count = min(1 << (len(rows) - done).bit_length() - 1, _MOST_ROWS)
+        values = [value for row in rows[done : done + count] for value in row]
+        connection.execute(_many(statement, count), values)
+        done += count
+
+
+# 32 rows of 39 columns are well below SQLite's 32,766 parameters.
+_MOST_ROWS = 32
+
+
+@cache
+def _many(statement: str, count: int) -> str:
+    head, _, places = statement.rpartition(" VALUES ")
+    return f"{head} VALUES {', '.join([places] * count)}"
 
 
 INSERT_EXCHANGE = _insert(exchanges)

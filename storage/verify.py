@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 from hashlib import sha256
 
 import msgspec
-import zstandard
 from sqlalchemy import func, select
 
 from storage import epochs
 from storage.assemble import MAX_BODY_BYTES, Kept, Row
-from storage.bodies import Packer
+from storage.bodies import DamagedFrame, Packer
 from storage.errors import BodyTooLarge
 from storage.reading import Library
 from storage.records import Edit
@@ -20,7 +19,7 @@ from storage.tables import exchanges, nodes, pieces
 # Makes what was sent out of what was received; the proxy's part, as it made the edits.
 Reedit = Callable[[bytes, tuple[Edit, ...]], bytes]
 
-DAMAGE = (ValueError, zstandard.ZstdError, msgspec.DecodeError, BodyTooLarge)
+DAMAGE = (ValueError, DamagedFrame, msgspec.DecodeError, BodyTooLarge)
 
 
 class Finding(msgspec.Struct, frozen=True):

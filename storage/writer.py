@@ -4,7 +4,7 @@ Whatever takes time (splitting, hashing, compressing) is done before the transac
 """
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
@@ -14,10 +14,10 @@ from storage import statements
 from storage.bodies import Packer
 from storage.engines.sqlite import transaction
 from storage.parents import Kin, Parents
-from storage.pieces import Pieces
+from storage.pieces import Content, Pieces, content
 from storage.records import Exchange, Progress
 from storage.rows import Links, exchange_row, pack_chunks, pack_extras, pack_layout
-from storage.split import split
+from storage.split import Cut, split
 from storage.tables import epochs, exchanges, parts
 from storage.threads import may_repeat
 
@@ -53,6 +53,31 @@ class Tally(msgspec.Struct, frozen=True):
     unrecorded: int
 
 
+# The last columns of `payloads` are packed: extras, answer, chunks.
+_PACKED = 3
+
+
+class _Draft(msgspec.Struct, frozen=True, gc=False):
+    """An item with its request cut and hashed; no cuts where no content is kept.
+
+    Shapes: `elements` has the contents of each of `cuts`.
+    """
+
+    item: Item
+    skeleton: Content
+    cuts: tuple[Cut, ...]
+    elements: tuple[list[Content], ...]
+
+    def contents(self) -> Iterator[Content]:
+        """Yield all that is stored once."""
+        yield self.skeleton
+        for elements in self.elements:
+            yield from elements
+
+
+_NOTHING = content(b"")
+
+
 class _Rows:
     """The rows of one batch, by statement."""
 
@@ -60,7 +85,10 @@ class _Rows:
         self.new: list[tuple[object, ...]] = []
         self.ended: list[tuple[object, ...]] = []  # rows that were open until now
         self.open: list[tuple[object, ...]] = []  # what changed in rows still open
-        self.payloads: list[tuple[object, ...]] = []
+        self.payloads: list[tuple[object, ...]] = []  # without their packed columns
+        self.bodies: list[bytes] = []  # those columns, `_PACKED` to a row
+        self.packed_payloads: list[tuple[object, ...]] = []
+        self.pieces: list[tuple[int, bytes, int, bytes]] = []
         self.tags: list[tuple[str, str, int]] = []
         self.parts: list[tuple[int, int, bytes, bytes]] = []
         self.complete = 0
@@ -77,7 +105,7 @@ class Writer:
         self._connection = connection
         self._epoch = epoch
         self._packer = Packer()
-        self._pieces = Pieces(connection, self._packer)
+        self._pieces = Pieces(connection)
         self._parents = Parents(connection)
         self._last_seq: int = connection.execute(
             "SELECT coalesce(max(seq), 0) FROM exchanges"
@@ -98,32 +126,47 @@ class Writer:
         if tally.batch <= self._batch:
             return
         rows = _Rows()
-        for item in items:
-            if isinstance(item, Exchange):
-                self._end(item, rows)
+        drafts = [self._draft(item) for item in items]
+        self._pieces.look_up(
+            content.digest for draft in drafts for content in draft.contents()
+        )
+        for draft in drafts:
+            if isinstance(draft.item, Exchange):
+                self._end(draft.item, draft, rows)
             else:
-                self._go_on(item, rows)
+                self._go_on(draft.item, draft, rows)
+        self._pack(rows)
         self._commit(rows, tally)
         self._batch = tally.batch
         self._pieces.written()
         self._parents.written()
 
-    def _end(self, exchange: Exchange, rows: _Rows) -> None:
+    def _draft(self, item: Item) -> _Draft:
+        """Cut and hash the request, unless the item needs none of it."""
+        exchange = item if isinstance(item, Exchange) else item.exchange
+        goes_on = exchange is not item and exchange.id in self._open
+        if goes_on or not exchange.content_kept:
+            return _Draft(item, _NOTHING, (), ())
+        parted = split(exchange.request)
+        elements = tuple([content(raw) for raw in cut.elements] for cut in parted.cuts)
+        return _Draft(item, content(parted.skeleton), parted.cuts, elements)
+
+    def _end(self, exchange: Exchange, draft: _Draft, rows: _Rows) -> None:
         known = self._open.pop(exchange.id, None)
         seq = self._next_seq() if known is None else known[0]
         target = rows.new if known is None else rows.ended
-        self._add(exchange, seq, rows, target)
+        self._add(exchange, draft, seq=seq, rows=rows, target=target)
         if exchange.state == "complete":
             rows.complete += 1
         else:
             rows.incomplete += 1
 
-    def _go_on(self, progress: Progress, rows: _Rows) -> None:
+    def _go_on(self, progress: Progress, draft: _Draft, rows: _Rows) -> None:
         exchange = progress.exchange
         known = self._open.get(exchange.id)
         if known is None:
             known = (self._next_seq(), 0)
-            self._add(exchange, known[0], rows, rows.new)
+            self._add(exchange, draft, seq=known[0], rows=rows, target=rows.new)
         else:
             rows.open.append(
                 (
@@ -149,6 +192,8 @@ class Writer:
     def _add(
         self,
         exchange: Exchange,
+        draft: _Draft,
+        *,
         seq: int,
         rows: _Rows,
         target: list[tuple[object, ...]],
@@ -156,7 +201,9 @@ class Writer:
         node = None
         parent = self._parents.named(exchange)
         if exchange.content_kept:
-            node, parent = self._add_payload(exchange, seq, rows, parent)
+            node, parent = self._add_payload(
+                exchange, draft, seq=seq, rows=rows, parent=parent
+            )
         thread = seq if parent is None else parent.thread
         links = Links(node, None if parent is None else parent.seq, thread)
         row = exchange_row(exchange, seq=seq, epoch=self._epoch, links=links)
@@ -168,13 +215,18 @@ class Writer:
         self._parents.add(kin, node=node, completion_id=exchange.completion_id)
 
     def _add_payload(
-        self, exchange: Exchange, seq: int, rows: _Rows, parent: Kin | None
+        self,
+        exchange: Exchange,
+        draft: _Draft,
+        *,
+        seq: int,
+        rows: _Rows,
+        parent: Kin | None,
     ) -> tuple[int | None, Kin | None]:
-        pieces, pack = self._pieces, self._packer.pack
-        parted = split(exchange.request)
+        pieces = self._pieces
         node = tools_node = None
-        for cut in parted.cuts:
-            chain = pieces.chain(cut.elements)
+        for cut, elements in zip(draft.cuts, draft.elements, strict=True):
+            chain = pieces.chain(elements)
             if cut.member == "tools":
                 tools_node = chain[-1]
                 continue
@@ -189,38 +241,53 @@ class Writer:
         rows.payloads.append(
             (
                 seq,
-                pieces.piece(parted.skeleton),
-                pack_layout(parted.cuts),
+                pieces.piece(draft.skeleton),
+                pack_layout(draft.cuts),
                 tools_node,
                 exchange.request_sha256,
                 exchange.sent_sha256,
                 exchange.answer_sha256,
                 len(exchange.answer),
-                pack(pack_extras(exchange)),
-                pack(exchange.answer),
-                pack(pack_chunks(exchange.chunks)),
             )
+        )
+        rows.bodies += (
+            pack_extras(exchange),
+            exchange.answer,
+            pack_chunks(exchange.chunks),
         )
         return node, parent
 
+    def _pack(self, rows: _Rows) -> None:
+        """Pack all that is packed, before the transaction."""
+        new = self._pieces.new_pieces
+        packed = self._packer.pack_all(rows.bodies + [data for _, _, data in new])
+        for at, row in enumerate(rows.payloads):
+            columns = packed[at * _PACKED : (at + 1) * _PACKED]
+            rows.packed_payloads.append((*row, *columns))
+        for (number, digest, data), body in zip(
+            new, packed[len(rows.bodies) :], strict=True
+        ):
+            rows.pieces.append((number, digest, len(data), body))
+
     def _commit(self, rows: _Rows, tally: Tally) -> None:
-        connection, pieces = self._connection, self._pieces
-        work = (
-            (statements.INSERT_PIECE, pieces.new_pieces),
-            (statements.INSERT_NODE, pieces.new_nodes),
+        connection = self._connection
+        inserts: tuple[tuple[str, Sequence[Sequence[object]]], ...] = (
+            (statements.INSERT_PIECE, rows.pieces),
+            (statements.INSERT_NODE, self._pieces.new_nodes),
             (statements.INSERT_EXCHANGE, rows.new),
-            (_UPDATE_OPEN, rows.open),
             (statements.REPLACE_EXCHANGE, rows.ended),
-            (statements.INSERT_PAYLOAD, rows.payloads),
+            (statements.INSERT_PAYLOAD, rows.packed_payloads),
             (statements.INSERT_TAG, rows.tags),
             (statements.INSERT_PART, rows.parts),
-            (_DELETE_PARTS, [row[:1] for row in rows.ended]),
         )
         counts = (tally.batch, tally.accepted, rows.complete, rows.incomplete)
         with transaction(connection):
-            for statement, values in work:
-                if values:
-                    connection.executemany(statement, values)
+            for statement, values in inserts:
+                statements.insert_rows(connection, statement, values)
+            if rows.open:
+                connection.executemany(_UPDATE_OPEN, rows.open)
+            if rows.ended:
+                connection.executemany(_DELETE_PARTS, [row[:1] for row in rows.ended])
             connection.execute(_UPDATE_EPOCH, (*counts, tally.unrecorded, self._epoch))
 
 

@@ -1,6 +1,26 @@
-"""What every test may ask for."""
+"""What every test may ask for, and what watches over all of them."""
+
+import logging
 
 import pytest
+
+from tests.canary import FOLDERS, Watch
+
+OURS = ("proxy", "distill", "storage", "uvicorn")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Have all that our own code logs captured, and watch it for keys."""
+    for name in OURS:
+        logging.getLogger(name).setLevel(logging.DEBUG)
+    config.pluginmanager.register(Watch(config))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folders(
+    tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config
+) -> None:
+    pytestconfig.stash[FOLDERS] = tmp_path_factory.getbasetemp()
 
 
 @pytest.fixture(scope="session")

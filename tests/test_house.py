@@ -179,6 +179,15 @@ def candidates(name: str) -> Iterator[str]:
         yield "/".join((*whole, "__init__.py"))
 
 
+def public(body: Iterable[ast.stmt]) -> Iterator[ast.ClassDef | Function]:
+    """Yield public classes and functions, and the methods of such classes."""
+    for node in body:
+        if isinstance(node, ast.ClassDef | Function) and not node.name.startswith("_"):
+            yield node
+            if isinstance(node, ast.ClassDef):
+                yield from public(node.body)
+
+
 def docstrings(source: Source, tree: ast.Module) -> Iterator[str]:
     first = (ast.get_docstring(tree) or "").split("\n\n")[0]
     if not first.rstrip().endswith((".", "?")):
@@ -187,10 +196,7 @@ def docstrings(source: Source, tree: ast.Module) -> Iterator[str]:
         )
     if not in_package(source.path):
         return
-    bodies = [tree.body, *(n.body for n in tree.body if isinstance(n, ast.ClassDef))]
-    for node in (node for body in bodies for node in body):
-        if not isinstance(node, ast.ClassDef | Function) or node.name.startswith("_"):
-            continue
+    for node in public(tree.body):
         if ast.get_docstring(node) is None:
             yield source.complain(
                 node, f"say in one indicative line what {node.name} is or does"

@@ -68,6 +68,11 @@ DECENT = {
         "import distill.pairs, storage.records",
     ),
     "at home": (house.library_homes, "proxy/upstream/pool.py", "import httpx"),
+    "private class": (
+        house.docstrings,
+        "proxy/a.py",
+        '"""Own."""\nclass _A:\n def go(self): ...',
+    ),
     "tests may": (house.library_homes, "tests/proxy/test_a.py", "import httpx"),
     "pure friends": (
         house.purity,

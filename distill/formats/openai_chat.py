@@ -64,11 +64,9 @@ def _read(pair: Pair) -> tuple[chat.Prompt, list[chat.Choice]]:
 def _object(body: bytes) -> Json:
     """Return a request read by the standard library, which keeps lone surrogates."""
     try:
-        value = json.loads(body)
+        value: Json = json.loads(body)  # its shape is checked where it is read
     except (ValueError, RecursionError) as error:
         raise Unfit("unreadable") from error
-    if not isinstance(value, dict):
-        raise Unfit("unreadable")
     return value
 
 

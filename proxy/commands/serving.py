@@ -15,6 +15,8 @@ from proxy.settings import Settings
 from storage.errors import StorageError
 from storage.recovery import RecoveryReport
 
+OURS = ("proxy", "distill", "storage")
+
 
 def run(settings: Settings) -> int:
     """Serve until told to stop.
@@ -22,10 +24,7 @@ def run(settings: Settings) -> int:
     Raises: `CannotStart` with a sentence.
     """
     os.umask(0o077)  # whatever is made is ours alone (S-60)
-    logging.basicConfig(
-        level=settings.log_level.upper(), format="%(levelname)s %(name)s: %(message)s"
-    )
-    logging.getLogger("uvicorn").setLevel(logging.WARNING)
+    log_to_stderr(settings.log_level)
     try:
         sock = bind(settings.listen)
         app = App(settings)
@@ -41,6 +40,19 @@ def run(settings: Settings) -> int:
     except (StorageError, OSError) as exc:
         raise CannotStart(f"cannot record to {settings.db}: {exc}") from exc
     return 0
+
+
+def log_to_stderr(level: str) -> None:
+    """Log what our own packages say from a level on, and the warnings of all others.
+
+    Below a warning libraries tell what they handle: HPACK each header with its key,
+    aiosqlite each row (S-03).
+    """
+    logging.basicConfig(
+        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+    )
+    for name in OURS:
+        logging.getLogger(name).setLevel(level.upper())
 
 
 def announce(settings: Settings, address: str, recovered: RecoveryReport) -> None:

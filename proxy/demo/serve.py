@@ -15,11 +15,13 @@ def started(
     *,
     folder: str | None = None,
     environment: Mapping[str, str] | None = None,
+    end_timeout_s: float = END_TIMEOUT_S,
 ) -> Iterator[str]:
     """Run `command` while the block runs; the value is the address it listens on.
 
     Shapes: its first line on stdout is `listening on http://127.0.0.1:8787`; `folder`
     and `environment` are ours where none are given.
+    Units: it is killed `end_timeout_s` after it was told to end.
     Raises: `RuntimeError` where it ends or says something else instead.
     """
     process = subprocess.Popen(  # noqa: S603  the caller's own command, no shell
@@ -37,6 +39,6 @@ def started(
         finally:
             process.terminate()
             try:
-                process.wait(END_TIMEOUT_S)
+                process.wait(end_timeout_s)
             except subprocess.TimeoutExpired:
                 process.kill()

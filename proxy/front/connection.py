@@ -6,6 +6,7 @@ client leaves, and keeps going when the client only closes its sending half.
 
 import asyncio
 
+import httptools
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
@@ -16,6 +17,36 @@ class Connection(HttpToolsProtocol):
     """What uvicorn makes for each connection it accepts."""
 
     cycle: Turn
+
+    def data_received(self, data: bytes) -> None:
+        """Parse what came, up to where another protocol is offered."""
+        self._unset_keepalive_if_required()
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        except httptools.HttpParserUpgrade as exc:
+            if super()._should_upgrade():
+                self.handle_websocket_upgrade()
+            elif self._should_upgrade():
+                self._decline(data[exc.args[0] :])
+
+    def _should_upgrade(self) -> bool:
+        """Return whether the head offers any other protocol."""
+        return any(name == b"upgrade" for name, _ in self.headers)
+
+    def _decline(self, rest: bytes) -> None:
+        """Read a request again as if it offered no other protocol (RFC 9110 §7.8).
+
+        llhttp takes all behind such a head for the other protocol's, and Java's client
+        offers HTTP/2 with every request it sends without TLS.
+        """
+        version = self.parser.get_http_version().encode("ascii")
+        lines = [b"%b %b HTTP/%b" % (self.parser.get_method(), self.url, version)]
+        lines += [b"%b: %b" % it for it in self.headers if it[0] != b"upgrade"]
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
 
     def on_message_begin(self) -> None:
         """Start collecting a request head."""

@@ -72,7 +72,7 @@ def bind(listen: str) -> socket.socket:
         host, _, port = listen.rpartition(":")
         address = (host.strip("[]"), int(port))
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        return socket.create_server(address, family=family, backlog=BACKLOG)
+        sock = socket.create_server(address, family=family, backlog=BACKLOG)
     except ValueError:
         raise CannotListen(
             f"'{listen}' is no address: write host:port or unix:/path/to/socket"
@@ -82,6 +82,10 @@ def bind(listen: str) -> socket.socket:
             f"cannot listen on {listen}: {exc.strerror}. Is another program there? "
             "Choose another address with --listen"
         ) from exc
+    # Accepted sockets inherit it. asyncio sets it itself only where a socket says
+    # IPPROTO_TCP, which create_server's does not: 40 ms to an answer in two writes.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    return sock
 
 
 def _bind_unix(path: Path) -> socket.socket:

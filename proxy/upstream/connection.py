@@ -8,6 +8,7 @@ import ssl
 from typing import Protocol
 
 from proxy.upstream.answer import Answer
+from proxy.upstream.deadline import Deadline
 from proxy.upstream.errors import (
     UpstreamError,
     UpstreamFirstByteTimeout,
@@ -22,7 +23,8 @@ from proxy.upstream.stream import AnswerStream
 JOINED_BODY_BYTES = 64 * 1024
 READ_BYTES = 64 * 1024
 # asyncio's and uvloop's TLS hold up to 512 KiB and one more read of 256 KiB, and at the
-# end of the connection hand over what fits into one buffer and drop the rest.
+# end of the connection asyncio hands over what fits into one buffer and drops the
+# rest. (uvloop drops all that waits for a paused reader; the answer is truncated then.)
 TLS_READ_BYTES = 1024 * 1024
 
 
@@ -63,11 +65,8 @@ class Connection(asyncio.BufferedProtocol):
         self._drain: asyncio.Future[None] | None = None
         self._sending = False
         self._paused = False
-        self._deadline_s = math.inf
-        self._timer: asyncio.TimerHandle | None = None
-        # The timer is armed for the shorter wait and looks again when it fires, so that
-        # a request costs no timer of its own.
-        self._tick_s = min(limits.first_byte_timeout_s, limits.idle_timeout_s)
+        tick_s = min(limits.first_byte_timeout_s, limits.idle_timeout_s)
+        self._deadline = Deadline(self._time_out, tick_s=tick_s)
 
     # The exchange.
 
@@ -81,11 +80,8 @@ class Connection(asyncio.BufferedProtocol):
         """Write the head, and the body where it is at hand; `arrival` comes next.
 
         Shapes: the future is done once the answer has its head.
-        Raises: `UpstreamGone` with contacted "no" when it closed before that.
+        The pool has just found it alive, with no turn of the loop since.
         """
-        if self.closed or self._transport.is_closing():
-            self.close()
-            raise UpstreamGone("The connection closed before use.", contacted="no")
         self._answer = Answer(
             outgoing.method,
             max_head_bytes=self._limits.max_head_bytes,
@@ -93,7 +89,7 @@ class Connection(asyncio.BufferedProtocol):
         )
         self._stream = AnswerStream(self)
         self._head = head = self._loop.create_future()
-        self._watch(self._limits.first_byte_timeout_s)
+        self._deadline.set(self._limits.first_byte_timeout_s)
         body = outgoing.body
         if body and len(body) <= JOINED_BODY_BYTES:
             self._transport.write(outgoing.head + body)
@@ -119,13 +115,13 @@ class Connection(asyncio.BufferedProtocol):
     def start_sending(self) -> None:
         """Note that a streamed body follows: no reuse before `stop_sending`."""
         self._sending = True
-        self._deadline_s = math.inf
+        self._deadline.lift()
 
     def stop_sending(self) -> None:
         """Note that the body is out; from here the answer's head is due."""
         self._sending = False
         if self._answer is not None and not self._answer.head_done:
-            self._watch(self._limits.first_byte_timeout_s)
+            self._deadline.set(self._limits.first_byte_timeout_s)
 
     async def send(self, data: bytes) -> None:
         """Write, and wait while the upstream is behind."""
@@ -133,10 +129,10 @@ class Connection(asyncio.BufferedProtocol):
             return
         self._transport.write(data)
         if self._drain is not None:
-            self._watch(self._limits.first_byte_timeout_s)
+            self._deadline.set(self._limits.first_byte_timeout_s)
             await asyncio.shield(self._drain)
             if self._answer is None or not self._answer.head_done:
-                self._deadline_s = math.inf
+                self._deadline.lift()
 
     def send_eof(self) -> None:
         """Close the writing half, where the connection can."""
@@ -148,10 +144,7 @@ class Connection(asyncio.BufferedProtocol):
         if self.closed:
             return
         self.closed = True
-        self._deadline_s = math.inf
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._deadline.cancel()
         if abort or self._transport.get_write_buffer_size():
             self._transport.abort()
         else:
@@ -178,7 +171,7 @@ class Connection(asyncio.BufferedProtocol):
         """Read no more for now; a silence of our making is not the upstream's."""
         if not self.closed and not self._transport.is_closing():
             self._paused = True
-            self._deadline_s = math.inf
+            self._deadline.lift()
             self._transport.pause_reading()
 
     def resume(self) -> None:
@@ -187,7 +180,7 @@ class Connection(asyncio.BufferedProtocol):
             self._paused = False
             self._transport.resume_reading()
             if self._answer is not None:
-                self._watch(self._limits.idle_timeout_s)
+                self._deadline.set(self._limits.idle_timeout_s)
 
     def abandon(self) -> None:
         """Close at once: nobody wants the rest."""
@@ -263,7 +256,7 @@ class Connection(asyncio.BufferedProtocol):
         if answer.complete:
             self._settle(answer, stream)
         elif not self._paused:
-            self._watch(self._limits.idle_timeout_s)
+            self._deadline.set(self._limits.idle_timeout_s)
         if self._head is not None:
             stream.framing = answer.framing
             if not self._head.done():
@@ -273,7 +266,7 @@ class Connection(asyncio.BufferedProtocol):
     def _settle(self, answer: Answer, stream: AnswerStream) -> None:
         stream.finish()
         self._answer = self._stream = None
-        self._deadline_s = math.inf
+        self._deadline.lift()
         if answer.status == 101:
             self._stream = self.inflow = AnswerStream(self)
             if answer.surplus:
@@ -316,19 +309,6 @@ class Connection(asyncio.BufferedProtocol):
         drain, self._drain = self._drain, None
         if drain is not None and not drain.done():
             drain.set_result(None)
-
-    def _watch(self, wait_s: float) -> None:
-        self._deadline_s = self._loop.time() + wait_s
-        if self._timer is None:
-            self._timer = self._loop.call_later(self._tick_s, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        left_s = self._deadline_s - self._loop.time()
-        if left_s <= 0:
-            self._time_out()
-        elif left_s < math.inf:
-            self._timer = self._loop.call_later(min(left_s, self._tick_s), self._look)
 
     def _time_out(self) -> None:
         if self._answer is not None and self._answer.head_done:

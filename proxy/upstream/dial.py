@@ -59,6 +59,8 @@ async def _connect(origin: Origin) -> socket.socket:
         raise UpstreamConnectFailed(f"Cannot connect to {origin}: {exc}") from exc
     # Answers may stay silent for minutes; what sits between us must not forget us.
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    # asyncio sets it itself only where a socket names its protocol; uvloop always.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     return sock
 
 

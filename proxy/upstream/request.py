@@ -31,6 +31,8 @@ class Outgoing:
         self.length_bytes: int | None = None
         pairs = request.headers.raw
         named = {name.lower(): value for name, value in pairs}
+        if len(named) != len(pairs):
+            _refuse_repeated(pairs)
         self.upgrade_asked = b"upgrade" in named
         if isinstance(request.stream, httpx.ByteStream):
             self.body = b"".join(request.stream)
@@ -47,6 +49,12 @@ class Outgoing:
     def replayable(self) -> bool:
         """Whether sending it twice changes nothing."""
         return self.body is not None and self.method in IDEMPOTENT
+
+
+def _refuse_repeated(pairs: list[tuple[bytes, bytes]]) -> None:
+    names = [name.lower() for name, _ in pairs]
+    if names.count(b"content-length") > 1 or names.count(b"transfer-encoding") > 1:
+        raise RequestUnsendable("The request is framed twice.")
 
 
 def _frame_whole(method: str, size_bytes: int, named: dict[bytes, bytes]) -> bytes:

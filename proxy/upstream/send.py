@@ -5,7 +5,7 @@ from typing import Any, NamedTuple, cast
 
 import httpx
 
-from proxy.hosts import accepts, known
+from proxy.hosts import Accepts, accepts, known
 from proxy.settings import UpstreamSettings
 from proxy.targets import forwarded
 
@@ -81,6 +81,10 @@ class Upstream:
             cast("httpx.AsyncByteStream", response.stream),
             response.extensions,
         )
+
+    def accepts_without(self, refused: frozenset[str]) -> Accepts:
+        """Return what this upstream takes if it does not take these members."""
+        return accepts(self._origin.host, self._learned | refused)
 
     def learn(self, refused: frozenset[str]) -> None:
         """Remember members that this upstream has refused."""

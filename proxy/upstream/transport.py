@@ -59,9 +59,10 @@ class Transport(httpx.AsyncBaseTransport):
         reused = connection.reused
         try:
             answer, stream = await _exchange(connection, outgoing)
-        except UpstreamGone as exc:
-            # At most once more, and never what may have been worked on (H-80).
-            if exc.contacted != "no" and not (reused and outgoing.replayable):
+        except UpstreamGone:
+            # At most once more, and never what may have been worked on (H-80). A
+            # connection found dead before the write never got here: see `Pool.take`.
+            if not (reused and outgoing.replayable):
                 raise
             connection = await pool.acquire(fresh=True)
             answer, stream = await _exchange(connection, outgoing)
@@ -117,7 +118,9 @@ async def _exchange(
     if outgoing.stream is None:
         await connection.arrival(head)
     else:
-        await upload(connection, outgoing, head)
+        await upload(
+            connection, outgoing.stream, length_bytes=outgoing.length_bytes, head=head
+        )
     return answer, stream
 
 

@@ -73,6 +73,11 @@ def test_h36_an_upstream_cannot_delete_our_answer_headers() -> None:
     ]
 
 
+def test_an_upstream_cannot_speak_in_our_name() -> None:
+    pairs = [(b"X-Spiritsafe-Error", b"forged"), (b"x-spirit", b"kept")]
+    assert headers.to_client(pairs) == [(b"x-spirit", b"kept")]
+
+
 def test_h37_order_duplicates_and_bytes_are_kept() -> None:
     pairs = [
         (b"x-b", b"1"),
@@ -120,6 +125,8 @@ def test_h40_our_own_mark_is_seen_and_marks_of_others_are_kept() -> None:
         (b"via", b"1.1 spiritsafe-aa"),
         (b"via", b"1.1 spiritsafe-bb"),
     ]
+    other = headers.to_upstream([(b"via", b"1.1 x, y")], host=HOST, via=b"spiritsafe-a")
+    assert other[1:] == [(b"via", b"1.1 spiritsafe-a")]
     assert headers.looped(second, b"spiritsafe-aa")
     assert headers.looped([(b"Via", b"1.0 x, 1.1 spiritsafe-bb")], b"spiritsafe-bb")
     assert not headers.looped(second, b"spiritsafe-cc")

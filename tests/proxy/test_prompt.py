@@ -54,6 +54,11 @@ def test_300_characters_are_shown_of_any_spelling(
     assert (letter * size)[:300] == prompt.text(raw)
 
 
+def test_a_cut_between_two_escapes_loses_no_character() -> None:
+    said = "aaaaa" + "é" * 5000
+    assert said[:300] == prompt.text(json.dumps(said).encode())
+
+
 def test_j06_what_is_no_text_is_replaced() -> None:
     assert prompt.text(rb'"a\ud800b"') == "a?b"
     assert prompt.text(b'"a\xffb"') == "a\ufffdb"

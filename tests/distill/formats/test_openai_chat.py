@@ -236,6 +236,11 @@ def test_what_training_refuses_is_left_out_with_its_reason(name: str) -> None:
     assert [reason] == list(examples(recorded))
 
 
+def test_the_longest_example_that_fits_is_kept() -> None:
+    answer = {**ended("stop"), "usage": {"total_tokens": 65_536}}
+    assert {"messages"} == set(only_line(pair(ASK, answer)))
+
+
 def test_a_refusal_in_the_past_is_the_text_it_was() -> None:
     said = {"content": None, "refusal": "I will not."}
     part = {"content": [{"type": "refusal", "refusal": "I will not."}]}

@@ -85,6 +85,12 @@ def test_a3_choices_keep_apart_and_logprobs_add_up() -> None:
     assert stitched.complete
 
 
+def test_the_first_id_that_says_something_stays() -> None:
+    ids = ("", "one", "two", "")
+    chunks = [json.dumps({"id": i, "choices": []}).encode() for i in ids]
+    assert read("chat", framed(*chunks, OK)).whole["id"] == "one"
+
+
 def test_a4_azures_empty_first_chunk_and_delta_less_chunk_are_read() -> None:
     stitched = chat("a4_azure")
     whole = stitched.whole

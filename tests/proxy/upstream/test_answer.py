@@ -280,6 +280,7 @@ def test_h23_a_body_until_close_ends_with_a_clean_close_only() -> None:
     answer, body = fed(b"HTTP/1.1 200 OK\r\n\r\nall of it", step=3)
     assert (body, answer.framing, answer.complete) == (b"all of it", "close", False)
     answer.end(clean=True)
+    answer.end(clean=False)  # the connection's loss follows; the answer is complete
     assert (answer.complete, answer.reusable) == (True, False)
     answer, _ = fed(b"HTTP/1.1 200 OK\r\n\r\nall of it")
     with pytest.raises(UpstreamTruncated):

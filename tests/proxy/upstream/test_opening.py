@@ -110,8 +110,8 @@ async def test_both_transports_name_a_fault_alike(
             {
                 "url": server.url,
                 "transport": kind,
-                "first_byte_timeout_s": 0.1,
-                "idle_timeout_s": 0.1,
+                "first_byte_timeout_s": 0.4,
+                "idle_timeout_s": 0.4,
             }
         )
         async with open_transport(settings) as through:

@@ -174,6 +174,36 @@ async def test_h80_a_repeat_in_a_full_pool_makes_room_for_a_new_connection() -> 
         assert (server.connection_count, through.stats().open_count) == (3, 2)
 
 
+async def test_h80_a_fresh_connection_in_a_full_pool_takes_an_idle_one_s_place() -> (
+    None
+):
+    limits = Limits(max_connections=1)
+    async with upstream(answering(OK)) as server, transport(limits) as through:
+        await exchange(through, post(server.url))
+        (pool,) = through._pools.values()
+        connection = await pool.acquire(fresh=True)
+        assert (pool.open_count, pool.slots_used, pool.opened_count) == (1, 1, 2)
+        connection.close()
+        assert (pool.open_count, pool.slots_used) == (0, 0)
+
+
+async def test_closing_the_transport_wakes_who_waits_for_a_slot() -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        await peer.ended()
+
+    limits = Limits(max_connections=1)
+    async with upstream(script) as server, transport(limits) as through:
+        async with asyncio.TaskGroup() as group:
+            first = group.create_task(failing(through, post(server.url)))
+            await until(lambda: through.stats().open_count == 1)
+            second = group.create_task(failing(through, post(server.url)))
+            await waiting(through, 1)
+            await through.aclose()
+        codes = (first.result(), second.result())
+        assert codes == ("upstream_gone", "upstream_connect_failed")
+
+
 async def storm_script(peer: Peer) -> None:
     """Answer in pieces, break now and then, so that cancels meet every state."""
     while True:

@@ -1,6 +1,8 @@
 """Request bodies that are still arriving, and answers that do not wait for them."""
 
 import asyncio
+import socket
+import struct
 from collections.abc import AsyncIterator
 
 import httpx
@@ -153,3 +155,23 @@ async def test_f39_an_early_answer_to_a_whole_large_body_is_relayed() -> None:
         response, body = await exchange(through, post(server.url, bytes(50_000_000)))
         assert (response.status_code, body) == (413, b"large")
         assert through.stats().open_count == 0
+
+
+async def test_h28_an_answer_survives_the_reset_that_our_write_meets() -> None:
+    async def writing_into_a_reset() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(0)
+        with listener.accept()[0] as answering:
+            answering.sendall(EARLY)
+            answering.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
+            )
+        yield b"x" * 65536
+        await asyncio.Event().wait()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        async with transport() as through:
+            request = streamed(url, writing_into_a_reset())
+            response, body = await exchange(through, request)
+    assert (response.status_code, body) == (413, b"large")

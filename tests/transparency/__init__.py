@@ -1,0 +1,1 @@
+"""What passes is what was sent, both ways, seen from raw sockets on either side."""
