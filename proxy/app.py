@@ -26,6 +26,7 @@ from proxy.upstream.opening import open_transport
 from proxy.upstream.send import Upstream
 from storage.ids import Ids
 from storage.recorder import Recorder
+from storage.recovery import RecoveryReport
 
 
 class App:
@@ -50,6 +51,11 @@ class App:
                 Route("/metrics", self._metrics),
             ]
         )
+
+    @property
+    def recovered(self) -> RecoveryReport:
+        """What opening the file found of runs that did not end cleanly."""
+        return self._recorder.report
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""

@@ -1,43 +1,221 @@
-"""The command line: builds and passes on, decides nothing."""
+"""The command line: assembles commands and passes on, decides nothing else."""
 
+import io
+import os
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from typer.exceptions import TyperException
 
-from proxy.commands import serving
+from proxy.commands.errors import CannotStart, CommandError
 
-cli = typer.Typer(no_args_is_help=True, add_completion=False)
+cli = typer.Typer(
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None
+)
+
+Db = Annotated[Path | None, typer.Option("--db", help="The file of recordings.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
+Name = Annotated[str, typer.Argument(help="An id, its start, or a completion id.")]
+Model = Annotated[str | None, typer.Option(help="Asked for or served.")]
+Upstream = Annotated[str | None, typer.Option(help="By its name.")]
+Status = Annotated[int | None, typer.Option(help="HTTP status, 0 for none.")]
+State = Annotated[str | None, typer.Option(help="open, complete or incomplete.")]
+Tag = Annotated[str | None, typer.Option(help="key=value.")]
 
 
-@cli.callback()
-def spiritsafe() -> None:
+def spiritsafe(context: typer.Context) -> None:
     """Record what passes between OpenAI clients and their upstreams."""
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+        raise typer.Exit(2)
 
 
-@cli.command()
 def serve(
     *,
-    listen: Annotated[str | None, typer.Option(help="host:port or unix:/path")] = None,
-    upstream: Annotated[str | None, typer.Option(help="Base URL for /v1")] = None,
-    db: Annotated[Path | None, typer.Option(help="The file to record to")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="key=value, repeatable")] = None,
-    durability: Annotated[str | None, typer.Option(help="durable or relaxed")] = None,
+    listen: Annotated[str | None, typer.Option(help="host:port, unix:/path.")] = None,
+    upstream: Annotated[str | None, typer.Option(help="Base URL for /v1.")] = None,
+    db: Annotated[Path | None, typer.Option(help="The file to record to.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(help="key=value, repeatable.")
+    ] = None,
+    durability: Annotated[str | None, typer.Option(help="durable or relaxed.")] = None,
 ) -> None:
-    """Serve and record."""
-    serving.run(
-        serving.settings_from(
-            {
-                "listen": listen,
-                "upstream": upstream,
-                "db": db,
-                "tags": serving.tags_from(tag or []),
-                "durability": durability,
-            }
+    """Serve and record.
+
+    All else is set by SPIRITSAFE_ variables and by spiritsafe.toml: see the README.
+    """
+    from proxy.commands import flags, serving
+
+    given = {"listen": listen, "upstream": upstream, "db": db, "durability": durability}
+    tags = flags.tags_from(tag or [])
+    _end(serving.run(flags.settings_from({**given, "tags": tags})))
+
+
+def list_(
+    *,
+    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 20,
+    before: Annotated[str | None, typer.Option(help="Older than this id.")] = None,
+    model: Model = None,
+    upstream: Upstream = None,
+    status: Status = None,
+    state: State = None,
+    tag: Tag = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """List what was recorded, newest first."""
+    from proxy.commands import listing, opening
+
+    wanted = opening.filters(
+        model=model, upstream=upstream, status=status, state=state, tag=tag
+    )
+    _end(
+        listing.show_list(
+            db, limit=limit, before=before, filters=wanted, as_json=as_json
         )
     )
 
 
+def show(
+    name: Name,
+    *,
+    raw: Annotated[
+        str | None, typer.Option(help="The bytes of: request, sent, answer.")
+    ] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Show one exchange whole."""
+    from proxy.commands import showing
+
+    _end(showing.show(db, name, raw=raw, as_json=as_json))
+
+
+def tail(
+    *,
+    count: Annotated[int, typer.Option("-n", min=0, help="Rows to start with.")] = 10,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on.")] = False,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Print the last exchanges, and with -f each further one as it ends."""
+    from proxy.commands import listing
+
+    _end(listing.follow(db, count=count, on=follow, as_json=as_json))
+
+
+def stats(
+    *,
+    model: Model = None,
+    upstream: Upstream = None,
+    tag: Tag = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Sum up volume, tokens and failures by day and model."""
+    from proxy.commands import counting, opening
+
+    wanted = opening.filters(model=model, upstream=upstream, tag=tag)
+    _end(counting.show_stats(db, filters=wanted, as_json=as_json))
+
+
+def verify(
+    name: Annotated[str | None, typer.Argument(help="One exchange alone.")] = None,
+    *,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Prove that what is kept is what passed."""
+    from proxy.commands import verifying
+
+    if name is None:
+        _end(verifying.verify_all(db, as_json=as_json))
+    else:
+        _end(verifying.verify_one(db, name, as_json=as_json))
+
+
+def doctor(*, as_json: AsJson = False, db: Db = None) -> None:
+    """Say what recording can rely on here."""
+    from proxy.commands import doctor as here
+
+    _end(here.diagnose(db, as_json=as_json))
+
+
+def export(
+    *,
+    form: Annotated[str, typer.Option("--format", help="openai-chat.")],
+    out: Annotated[str, typer.Option(help="A file; - is stdout.")] = "-",
+    model: Model = None,
+    upstream: Upstream = None,
+    state: State = None,
+    tag: Tag = None,
+    db: Db = None,
+) -> None:
+    """Write recordings as training lines; say on stderr what was left out."""
+    from proxy.commands import exporting, opening
+
+    wanted = opening.filters(model=model, upstream=upstream, state=state, tag=tag)
+    _end(exporting.export(db, form=form, out=out, filters=wanted))
+
+
+def demo(*, db: Db = None) -> None:
+    """Send seven calls to a scripted upstream, and list them."""
+    from proxy.commands import demonstrating
+
+    _end(demonstrating.demo(db))
+
+
+cli.callback(invoke_without_command=True)(spiritsafe)
+cli.command("serve")(serve)
+cli.command("list")(list_)
+cli.command("show")(show)
+cli.command("tail")(tail)
+cli.command("stats")(stats)
+cli.command("verify")(verify)
+cli.command("doctor")(doctor)
+cli.command("export")(export)
+cli.command("demo")(demo)
+
+
+def _end(code: int) -> None:
+    if code:
+        raise typer.Exit(code)
+
+
 def main() -> None:
-    """Run the command line."""
-    cli()
+    """Run the command line; what goes wrong ends in a sentence and a code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    try:
+        code = cli(standalone_mode=False)
+        sys.stdout.flush()
+    except Exception as exc:
+        if os.environ.get("SPIRITSAFE_LOG_LEVEL", "").lower() == "debug":
+            raise
+        code = _complain(exc)
+    sys.exit(code)
+
+
+def _complain(error: Exception) -> int:
+    """Say in a sentence what went wrong; return the code to end with."""
+    from proxy.commands import plain
+
+    if isinstance(error, BrokenPipeError):  # who read along has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    code = getattr(error, "exit_code", CannotStart.exit_code)
+    if isinstance(error, CommandError):
+        told = str(error)
+    elif isinstance(error, TyperException):
+        told = f"{error.format_message().rstrip('.')}: see 'spiritsafe --help'"
+    else:
+        told = (
+            f"{type(error).__name__}: {error}; with SPIRITSAFE_LOG_LEVEL=debug the "
+            "whole story is told"
+        )
+    for line in told.splitlines():
+        sys.stderr.write(f"spiritsafe: {plain.line(line)}\n")
+    return code

@@ -154,6 +154,7 @@ class Passage:
         await seen.aclose()
         self._flags += tuple(f"refused={member}" for member in sorted(refused))
         self._tape.plan = self._replan(self._upstream.accepts_without(refused))
+        self._tape.open_exchange = None  # told of the plan that was refused
         reply = await self._send(asked)
         if reply.status not in REFUSING:  # so the members were what it refused
             self._upstream.learn(refused)
@@ -207,6 +208,7 @@ class Passage:
     def _ending(
         self, *, clean: bool, reason: Reason | None, terminal: bool = False
     ) -> Ending:
+        self._answered_ns = self._now_ns()  # until here it was the upstream's time
         failure = self._failure
         return Ending(
             clean=clean,

@@ -19,7 +19,7 @@ from storage.tables import exchanges, nodes, pieces
 # Makes what was sent out of what was received; the proxy's part, as it made the edits.
 Reedit = Callable[[bytes, tuple[Edit, ...]], bytes]
 
-_DAMAGE = (ValueError, DamagedFrame, msgspec.DecodeError, BodyTooLarge)
+DAMAGE = (ValueError, DamagedFrame, msgspec.DecodeError, BodyTooLarge)
 
 
 class Finding(msgspec.Struct, frozen=True):
@@ -87,13 +87,17 @@ def _check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
 
 
 def _check_totals(connection: sqlite3.Connection) -> Iterator[Finding]:
-    runs = epochs.read(connection)
+    connection.execute("BEGIN")  # both from one moment: a recorder may be at work
+    try:
+        runs = epochs.read(connection)
+        query = select(exchanges.c.epoch, exchanges.c.state, func.count()).group_by(
+            exchanges.c.epoch, exchanges.c.state
+        )
+        counted = {row[:2]: row[2] for row in connection.execute(*bound(query))}
+    finally:
+        connection.execute("COMMIT")
     if not epochs.totals(runs).balanced:
         yield Finding("", "accepted exchanges are not all accounted for")
-    query = select(exchanges.c.epoch, exchanges.c.state, func.count()).group_by(
-        exchanges.c.epoch, exchanges.c.state
-    )
-    counted = {row[:2]: row[2] for row in connection.execute(*bound(query))}
     for run in runs:
         for state, said in (("complete", run.complete), ("incomplete", run.incomplete)):
             found = counted.get((run.id, state), 0)
@@ -107,7 +111,7 @@ def _check_pieces(connection: sqlite3.Connection) -> Iterator[Finding]:
     for number, digest, packed in connection.execute(*bound(query)):
         try:
             data = packer.unpack(packed, max_bytes=MAX_BODY_BYTES)
-        except _DAMAGE as exc:
+        except DAMAGE as exc:
             yield Finding("", f"piece {number}: {exc}")
             continue
         if sha256(data).digest() != digest:
@@ -139,7 +143,7 @@ def _check_row(library: Library, row: Row, reedit: Reedit | None) -> Iterator[Fi
         return
     try:
         kept = library.whole(row)
-    except _DAMAGE as exc:
+    except DAMAGE as exc:
         yield Finding(row.id, str(exc))
         return
     if not kept.request_sha256:

@@ -10,6 +10,7 @@ from typing import Any
 
 from proxy.app import App
 from proxy.front.serve import bind, build_server, serve
+from proxy.passage import Clock
 from proxy.settings import Settings
 
 
@@ -31,12 +32,12 @@ class Living:
 
 @contextlib.asynccontextmanager
 async def living_proxy(
-    db: Path, upstream: str, **settings: Any
+    db: Path, upstream: str, *, clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[Living]:
     """Run a proxy in front of `upstream` until the block ends."""
     own: dict[str, Any] = {"listen": "127.0.0.1:0", "drain_s": 2}
     given = Settings(**own | {"upstream": upstream, "db": db} | settings)
-    app = App(given)
+    app = App(given, clock)
     listening = asyncio.Event()
     server = build_server(app, drain_s=given.drain_s, announce=listening.set)
     sock = bind(given.listen)

@@ -2,10 +2,12 @@
 
 import asyncio
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
 
+from proxy.passage import Clock
 from storage.assemble import Kept
 from storage.reading import open_library
 from tests.living import RawClient, living_proxy
@@ -91,3 +93,64 @@ async def test_a_stream_is_relayed_event_by_event_and_its_end_held(
     assert "stop" == kept.row.finish_reason
     assert "onetwo" == kept.row.answer_preview
     assert headers["content-type"].startswith("text/event-stream")
+
+
+async def test_what_the_upstream_takes_is_not_the_proxy_s_own_time(
+    tmp_path: Path,
+) -> None:
+    """The clock stands still, except for a minute that the upstream thinks."""
+    db = tmp_path / "s.db"
+    now_ns = 0
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        nonlocal now_ns
+        if b"stream" not in request.body:
+            now_ns += 60_000_000_000
+            wire.reset()
+            return
+        await wire.events(delta("one"), end=False)
+        now_ns += 60_000_000_000
+        rest = delta("two", "stop") + DONE
+        await wire.send(b"%x\r\n%b\r\n0\r\n\r\n" % (len(rest), rest))
+
+    async with (
+        scripted_upstream(script) as upstream,
+        living_proxy(db, upstream.url, clock=Clock(now_ns=lambda: now_ns)) as proxy,
+        RawClient.connect(proxy.port) as client,
+    ):
+        for body in (STREAMED, CHAT):
+            await client.post("/v1/chat/completions", body)
+            _, headers = await client.head()
+            await client.body(headers)
+    assert [0, 0] == [kept.row.own_us for kept in kept_in(db)]
+
+
+async def test_a_slow_refusal_leaves_no_trace_in_the_proof(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was saved before the refusal told of edits that were then not sent."""
+    monkeypatch.setattr("proxy.forward.SAVE_EVERY_S", 0.01)
+    db = tmp_path / "s.db"
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        if "store" not in request.json:
+            await wire.answer(completion())
+            return
+        async with asyncio.timeout(30):
+            while not kept_in(db):  # noqa: ASYNC110  a file has no event
+                await asyncio.sleep(0.01)
+        error = {"message": "Unknown parameter: 'store'.", "param": "store"}
+        await wire.answer(json.dumps({"error": error}).encode(), status=400)
+
+    async with (
+        scripted_upstream(script) as upstream,
+        living_proxy(db, upstream.url) as proxy,
+        RawClient.connect(proxy.port) as client,
+    ):
+        await client.post("/v1/chat/completions", CHAT)
+        _, headers = await client.head()
+        assert completion() == await client.body(headers)
+        (kept,) = kept_in(db)
+    assert CHAT == upstream.requests[-1].body
+    assert sha256(CHAT).digest() == kept.sent_sha256
+    assert ["accept-encoding"] == [edit.member for edit in kept.edits]

@@ -12,8 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal, NamedTuple
 
+from rich.table import Table
+
+from proxy.commands import plain, printing
+from proxy.commands.flags import database
 from storage.engines.owner import file_system_of, read_mounts, refuse_unsafe
-from storage.errors import UnsafeFileSystem
+from storage.errors import StorageError, UnsafeFileSystem
+from storage.reading import open_library
 
 FSYNCS = 50
 DISHONEST_US = 100
@@ -36,6 +41,28 @@ class Finding(NamedTuple):
     says: str
 
 
+COLOURS = {"good": "green", "warn": "yellow", "bad": "red"}
+
+# macOS has no fdatasync; what the program itself waits for there is SQLite's fsync.
+_flush = getattr(os, "fdatasync", os.fsync)
+
+
+def diagnose(db: Path | None, *, as_json: bool = False) -> int:
+    """Print what was found; return 1 where something is bad."""
+    findings = list(examine(database(db)))
+    bad = any(finding.grade == "bad" for finding in findings)
+    if as_json:
+        told = [finding._asdict() for finding in findings]
+        printing.write_json({"sound": not bad, "findings": told}, indent=True)
+        return int(bad)
+    table = Table(box=None, pad_edge=False, show_header=False)
+    for finding in findings:
+        grade = printing.cell(finding.grade, COLOURS[finding.grade])
+        table.add_row(finding.what, grade, plain.line(finding.says))
+    printing.print_table(table)
+    return int(bad)
+
+
 def examine(db: Path) -> Iterator[Finding]:
     """Yield findings about the place where `db` is, or would be."""
     folder = db.absolute().parent
@@ -49,6 +76,8 @@ def examine(db: Path) -> Iterator[Finding]:
     yield room(folder)
     yield descriptors()
     yield permissions(db)
+    if db.exists():
+        yield content(db)
 
 
 def sqlite_release() -> Finding:
@@ -86,14 +115,21 @@ def file_system(folder: Path) -> Finding:
 
 
 def flushes(folder: Path) -> Finding:
-    """Measure fdatasync in a folder: it is what the end of every answer waits for."""
+    """Measure a flush in a folder: the end of every answer waits for one."""
     times_us = []
-    with tempfile.TemporaryFile(dir=folder) as file:
-        for _ in range(FSYNCS):
-            os.pwrite(file.fileno(), os.urandom(4096), 0)
-            started = time.perf_counter_ns()
-            os.fdatasync(file.fileno())
-            times_us.append((time.perf_counter_ns() - started) / 1000)
+    try:
+        with tempfile.TemporaryFile(dir=folder) as file:
+            for _ in range(FSYNCS):
+                os.pwrite(file.fileno(), os.urandom(4096), 0)
+                started = time.perf_counter_ns()
+                _flush(file.fileno())
+                times_us.append((time.perf_counter_ns() - started) / 1000)
+    except OSError as exc:
+        return Finding(
+            "flush",
+            "bad",
+            f"cannot write in {folder}: {exc.strerror}: name another file with --db",
+        )
     middle, worst = statistics.median(times_us), sorted(times_us)[-2]
     says = f"p50 {middle / 1000:.2f} ms, p98 {worst / 1000:.2f} ms"
     if middle < DISHONEST_US:
@@ -134,3 +170,19 @@ def permissions(db: Path) -> Finding:
             "file", "warn", f"{db} is readable by others ({mode:o}): chmod 600 it"
         )
     return Finding("file", "good", f"{db}, readable by you only")
+
+
+def content(db: Path) -> Finding:
+    """Say whether the file can be read, and whether all it took in is accounted for."""
+    try:
+        with open_library(db) as library:
+            totals = library.totals()
+    except StorageError as exc:
+        return Finding("content", "bad", str(exc))
+    says = (
+        f"{totals.complete} complete, {totals.incomplete} incomplete, "
+        f"{totals.unrecorded} unrecorded, {totals.in_flight} in flight"
+    )
+    if not totals.balanced:
+        return Finding("content", "bad", f"{says}, of {totals.accepted} accepted")
+    return Finding("content", "warn" if totals.unrecorded else "good", says)

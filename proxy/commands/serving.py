@@ -1,46 +1,27 @@
-"""`spiritsafe serve`: from flags to a running server."""
+"""`spiritsafe serve`: from settings to a running server."""
 
 import asyncio
 import gc
 import logging
 import os
 import sys
-from pathlib import Path
-from typing import Any
 
 import uvloop
-from pydantic import ValidationError
 
 from proxy.app import App
+from proxy.commands.errors import CannotStart
 from proxy.front.serve import CannotListen, address_of, bind, build_server, serve
 from proxy.settings import Settings
 from storage.errors import StorageError
+from storage.recovery import RecoveryReport
 
 OURS = ("proxy", "distill", "storage")
-CANNOT_START = 3
-USAGE = 2
 
 
-def settings_from(flags: dict[str, Any]) -> Settings:
-    """Return the settings, flags first.
-
-    Raises: `SystemExit` with code 2 after one line per thing that is wrong.
-    """
-    given = {name: value for name, value in flags.items() if value not in (None, {})}
-    try:
-        return Settings(**given)
-    except ValidationError as exc:
-        for error in exc.errors():
-            where = ".".join(str(part) for part in error["loc"])
-            says = error["msg"].removeprefix("Value error, ")
-            sys.stderr.write(f"spiritsafe: {where}: {says}\n")
-        raise SystemExit(USAGE) from None
-
-
-def run(settings: Settings) -> None:
+def run(settings: Settings) -> int:
     """Serve until told to stop.
 
-    Raises: `SystemExit` with code 3 after a sentence when it cannot start.
+    Raises: `CannotStart` with a sentence.
     """
     os.umask(0o077)  # whatever is made is ours alone (S-60)
     log_to_stderr(settings.log_level)
@@ -50,13 +31,15 @@ def run(settings: Settings) -> None:
         server = build_server(
             app,
             drain_s=settings.drain_s,
-            announce=lambda: announce(settings, address_of(sock)),
+            announce=lambda: announce(settings, address_of(sock), app.recovered),
         )
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(serve(app, server, sock))
-    except (CannotListen, StorageError, ValueError, OSError) as exc:
-        sys.stderr.write(f"spiritsafe: {exc}\n")
-        raise SystemExit(CANNOT_START) from exc
+    except (CannotListen, ValueError) as exc:
+        raise CannotStart(str(exc)) from exc
+    except (StorageError, OSError) as exc:
+        raise CannotStart(f"cannot record to {settings.db}: {exc}") from exc
+    return 0
 
 
 def log_to_stderr(level: str) -> None:
@@ -72,7 +55,7 @@ def log_to_stderr(level: str) -> None:
         logging.getLogger(name).setLevel(level.upper())
 
 
-def announce(settings: Settings, address: str) -> None:
+def announce(settings: Settings, address: str, recovered: RecoveryReport) -> None:
     """Say where it listens, where it records, and the line to copy."""
     gc.collect()
     gc.freeze()  # what is loaded stays: collections need not look at it again
@@ -80,6 +63,8 @@ def announce(settings: Settings, address: str) -> None:
         f"listening on {address}",
         f"recording to {settings.db.absolute()} ({settings.durability})",
     ]
+    if recovered.unclean_epochs:
+        lines.append(told(recovered))
     for name, upstream in settings.every_upstream().items():
         path = "/v1" if name == "default" else f"/{name}/v1"
         lines.append(f"forwarding {path} to {upstream.url}")
@@ -89,21 +74,15 @@ def announce(settings: Settings, address: str) -> None:
     sys.stdout.flush()
 
 
-def tags_from(pairs: list[str]) -> dict[str, str]:
-    """Return default tags from repeated `--tag key=value`.
+def told(recovered: RecoveryReport) -> str:
+    """Return what recovery found, as a sentence.
 
-    Raises: `SystemExit` with code 2 when one is not of that form.
+    >>> told(RecoveryReport(unclean_epochs=1, crashed=2, lost=1))
+    'the last run did not stop cleanly: 2 cut off, 1 lost'
     """
-    tags = {}
-    for pair in pairs:
-        key, equals, value = pair.partition("=")
-        if not key or not equals:
-            sys.stderr.write(f"spiritsafe: --tag '{pair}': write key=value\n")
-            raise SystemExit(USAGE)
-        tags[key] = value
-    return tags
-
-
-def database(db: Path | None) -> Path:
-    """Return the file that reading commands work on: the flag's, or the settings'."""
-    return db or settings_from({}).db
+    runs = recovered.unclean_epochs
+    who = "the last run" if runs == 1 else f"{runs} runs"
+    found = f"{recovered.crashed} cut off, {recovered.lost} lost"
+    if not (recovered.crashed or recovered.lost):
+        found = "no exchange was cut off or lost"
+    return f"{who} did not stop cleanly: {found}"

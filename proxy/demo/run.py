@@ -17,15 +17,15 @@ def run(
     start_proxy: Callable[[str], AbstractContextManager[str]],
     show: Callable[[], None],
     say: Callable[[str], None],
-) -> int:
-    """Send calls through the proxy, show what it recorded, return the exit code.
+) -> None:
+    """Send calls through the proxy and show what it recorded.
 
     Shapes: `start_proxy` takes the base URL of the upstream and gives the address that
     the proxy listens on; `show` prints what its file holds, after the proxy has ended.
+    Raises: `RuntimeError` with a sentence where the official client is not installed.
     """
     if find_spec("openai") is None:
-        say(MISSING)
-        return 3
+        raise RuntimeError(MISSING)
     from proxy.demo.calls import send  # noqa: PLC0415  needs the optional client
 
     say("A scripted upstream stands in for a provider: no model is asked, no key used.")
@@ -35,4 +35,3 @@ def run(
             say(f"  {what}: {seen}")
     say("\nRecorded, every answer scripted as its text says:\n")
     show()
-    return 0

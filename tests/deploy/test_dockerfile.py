@@ -4,6 +4,8 @@ import json
 import re
 from pathlib import Path
 
+from tests.deploy.parsing import served_with
+
 ROOT = Path(__file__).parent.parent.parent
 TEXT = (ROOT / "Dockerfile").read_text()
 LINES = [
@@ -62,6 +64,11 @@ def test_it_serves_on_the_exposed_port_and_the_volume() -> None:
     assert ["-I", "/opt/spiritsafe/bin/spiritsafe", "serve"] == command[1:4]
     assert ["--listen", "0.0.0.0:8787", "--db", "/data/spiritsafe.db"] == command[4:]
     assert ["8787"] == rests("EXPOSE")
+
+
+def test_the_program_takes_its_arguments() -> None:
+    given = served_with(json.loads(rests("CMD")[0]))
+    assert {"listen": "0.0.0.0:8787", "db": Path("/data/spiritsafe.db")} == given
 
 
 def test_its_health_is_asked_by_the_probe_it_carries() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from proxy.settings import Settings
+from tests.deploy.parsing import served_with
 
 FILE = Path(__file__).parent.parent.parent / "deploy/kubernetes/sidecar.yaml"
 POD: dict[str, Any] = yaml.safe_load(FILE.read_text())["spec"]["template"]["spec"]
@@ -22,6 +23,14 @@ def test_the_application_talks_to_it_over_loopback() -> None:
     assert "--listen=127.0.0.1:8787" in SIDECAR["args"]
     env = {variable["name"]: variable["value"] for variable in APP["env"]}
     assert {"OPENAI_BASE_URL": "http://127.0.0.1:8787/v1"} == env
+
+
+def test_the_program_takes_its_arguments() -> None:
+    assert {
+        "listen": "127.0.0.1:8787",
+        "db": Path("/data/spiritsafe.db"),
+        "tag": ["pod=$(POD_NAME)", "namespace=$(POD_NAMESPACE)"],
+    } == served_with(SIDECAR["args"])
 
 
 def test_probes_are_commands_since_the_kubelet_cannot_reach_loopback() -> None:

@@ -52,7 +52,8 @@ def streamed(client: OpenAI) -> None:
     assert len(list(chunks)) > 1
 
 
-def streamed_tools(client: OpenAI) -> None:
+def streamed_tools(client: OpenAI) -> list[str]:
+    """Return the pieces of the arguments as they came."""
     chunks = client.chat.completions.create(
         model=MODEL,
         messages=HELLO,
@@ -61,8 +62,14 @@ def streamed_tools(client: OpenAI) -> None:
         tool_choice=CHOSEN,
         stream=True,
     )
-    calls = [c.delta.tool_calls for chunk in chunks for c in chunk.choices]
-    assert any(calls)
+    calls = [
+        call.function
+        for chunk in chunks
+        for choice in chunk.choices
+        for call in choice.delta.tool_calls or ()
+    ]
+    assert any(call and call.name for call in calls)
+    return [call.arguments or "" for call in calls if call]
 
 
 def schema(client: OpenAI) -> None:
@@ -101,7 +108,7 @@ CALLS: Final = (plain, streamed, streamed_tools, schema, legacy, legacy_streamed
 
 @pytest.mark.parametrize("call", CALLS, ids=lambda call: call.__name__)
 def test_the_answer_is_recorded_as_the_client_saw_it(
-    call: Callable[[OpenAI], None], program: Program
+    call: Callable[[OpenAI], object], program: Program
 ) -> None:
     """When the client has seen the end, the file has the whole exchange."""
     call(program.client)
@@ -127,8 +134,25 @@ def test_usage_is_what_the_server_counted(
         assert counted[name] == usage[name]
 
 
+def test_streamed_tool_calls_are_put_together(program: Program) -> None:
+    chunks = streamed_tools(program.client)
+    seen = program.witness.answers[-1]
+    shown = program.ask("show", seen.headers["x-spiritsafe-id"])
+    (call,) = shown["assembled"]["choices"][0]["message"]["tool_calls"]
+    assert "get_weather" == call["function"]["name"]
+    assert "".join(chunks) == call["function"]["arguments"]
+
+
+def test_all_of_it_is_proven(program: Program) -> None:
+    """P1: the hashes of what was received, sent and answered agree with the file."""
+    streamed(program.client)
+    told = program.ask("verify")
+    assert (True, []) == (told["sound"], told["findings"])
+    assert told["exchanges"] == len(program.witness.answers)
+
+
 def test_every_exchange_is_listed(program: Program) -> None:
     plain(program.client)
-    listed = {row["id"] for row in program.ask("list")}
+    listed = {row["id"] for row in program.ask("list", "--limit", "100")}
     passed = {seen.headers["x-spiritsafe-id"] for seen in program.witness.answers}
     assert passed == listed

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from storage import epochs
 from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Edit
@@ -68,6 +69,26 @@ async def test_damage_is_found(path: Path, sql: str) -> None:
     connection.execute(sql)
     connection.close()
     assert any(DAMAGE[sql] in what for what in found(path))
+
+
+async def test_what_is_committed_meanwhile_is_no_finding(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A recorder commits rows and its totals together; a check sees both or neither."""
+    read = epochs.read
+
+    def read_and_commit(connection: sqlite3.Connection) -> list[epochs.Epoch]:
+        runs = read(connection)
+        writer = sqlite3.connect(path, isolation_level=None)
+        writer.executescript(
+            "BEGIN; UPDATE exchanges SET state = 'incomplete' WHERE seq = 1;"
+            "UPDATE epochs SET complete = 2, incomplete = 1; COMMIT;"
+        )
+        writer.close()
+        return runs
+
+    monkeypatch.setattr("storage.epochs.read", read_and_commit)
+    assert found(path) == []
 
 
 async def test_a_flipped_page_is_found(path: Path) -> None:

@@ -18,8 +18,7 @@ def passage(upstream: str) -> Iterator[str]:
 
 def test_every_call_is_told_and_then_the_recording() -> None:
     said: list[str] = []
-    code = run(start_proxy=passage, show=lambda: said.append("list"), say=said.append)
-    assert 0 == code
+    run(start_proxy=passage, show=lambda: said.append("list"), say=said.append)
     assert [
         f"Ask one question, with tags of its own: {SENTENCE}",
         f"Read an answer as it is written, usage included: {SENTENCE}",
@@ -39,5 +38,6 @@ def test_a_missing_client_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr("proxy.demo.run.find_spec", lambda _: None)
     assert importlib.util.find_spec("openai") is not None
     said: list[str] = []
-    code = run(start_proxy=passage, show=lambda: said.append("list"), say=said.append)
-    assert (3, [MISSING]) == (code, said)
+    with pytest.raises(RuntimeError) as caught:
+        run(start_proxy=passage, show=lambda: said.append("list"), say=said.append)
+    assert (MISSING, []) == (str(caught.value), said)

@@ -1,0 +1,76 @@
+"""`spiritsafe export`: recordings as training lines, one row in memory at a time."""
+
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from distill.export import Report, write, write_file
+from distill.formats import FORMATS
+from distill.pairs import Pair
+from proxy.commands import answers, printing
+from proxy.commands.errors import CannotStart, WrongUse
+from proxy.commands.opening import opened
+from storage.assemble import Row
+from storage.reading import NO_FILTERS, Filters, Library
+from storage.verify import DAMAGE
+
+TOLD_EVERY = 100
+
+
+def export(
+    db: Path | None, *, form: str, out: str = "-", filters: Filters = NO_FILTERS
+) -> int:
+    """Write the lines to a file, or to stdout, and what was left out to stderr."""
+    formats = dict(FORMATS)
+    if form not in formats:
+        raise WrongUse(f"--format '{form}': write {', '.join(formats)}")
+    with opened(db) as library:
+        total = sum(group.exchanges for group in library.stats(filters=filters))
+        with printing.progress("exporting", total) as done:
+            pairs = _pairs(library, filters, done)
+            if out == "-":
+                report = write(pairs, formats[form], sys.stdout.buffer)
+                printing.flush()
+            else:
+                report = _to_file(pairs, form, Path(out))
+    for sentence in report.sentences():
+        printing.tell(sentence)
+    return 0
+
+
+def _to_file(pairs: Iterator[Pair], form: str, path: Path) -> Report:
+    try:
+        return write_file(pairs, dict(FORMATS)[form], path)
+    except OSError as exc:
+        raise CannotStart(
+            f"cannot write {path}: {exc.strerror}: name another file with --out"
+        ) from exc
+
+
+def _pairs(
+    library: Library, filters: Filters, done: Callable[[int], None]
+) -> Iterator[Pair]:
+    for number, row in enumerate(library.rows(filters=filters), 1):
+        yield _pair(library, row)
+        if number % TOLD_EVERY == 0:
+            done(number)
+
+
+def _pair(library: Library, row: Row) -> Pair:
+    """Return what a format takes; of a damaged row an empty pair, which none can."""
+    request, answer = b"", None
+    if row.content_kept:
+        try:
+            kept = library.whole(row)
+        except DAMAGE:
+            kept = None
+        if kept is not None:
+            request, answer = kept.request, answers.whole(kept)
+    return Pair(
+        endpoint=row.endpoint,
+        state=row.state,
+        status=row.status,
+        content_kept=bool(row.content_kept),
+        request=request,
+        answer=answer,
+    )
