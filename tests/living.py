@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.app import App
-from proxy.front.serve import bind, build_server, serve
+from proxy.front.serve import address_of, bind, build_server, serve
 from proxy.passage import Clock
 from proxy.settings import Settings
 
@@ -41,7 +41,8 @@ async def living_proxy(
     listening = asyncio.Event()
     server = build_server(app, drain_s=given.drain_s, announce=listening.set)
     sock = bind(given.listen)
-    port = sock.getsockname()[1]
+    url = address_of(sock)
+    port = 0 if url.startswith("unix:") else sock.getsockname()[1]
     async with asyncio.TaskGroup() as tasks:
         served = tasks.create_task(serve(app, server, sock))
         heard = tasks.create_task(listening.wait())
@@ -52,7 +53,7 @@ async def living_proxy(
             server.should_exit = True
 
         try:
-            yield Living(f"http://127.0.0.1:{port}", port, db, app, stop)
+            yield Living(url, port, db, app, stop)
         finally:
             stop()
             await asyncio.wait((served,))  # a test that fails stops it in order, too
