@@ -3,6 +3,7 @@ SHELL := /bin/sh
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+NODE := tests/clients/node
 ARGS ?=
 
 .PHONY: help run setup test check types tests coverage e2e bench lock clean
@@ -26,7 +27,7 @@ types: $(VENV)/.dev
 	@echo "== types"
 	@$(BIN)/mypy
 
-tests: $(VENV)/.dev
+tests: $(VENV)/.dev $(NODE)/node_modules/.package-lock.json
 	@echo "== tests and house rules"
 	@scripts/test
 
@@ -43,7 +44,7 @@ lock:  ## resolve requirements/*.txt anew: names, versions and hashes, a week ol
 	@scripts/lock
 
 clean:  ## remove .venv and what tests and benches left
-	rm -rf $(VENV) .e2e .mypy_cache .pytest_cache .ruff_cache .coverage* build dist
+	rm -rf $(VENV) $(NODE)/node_modules .e2e .mypy_cache .pytest_cache .ruff_cache .coverage* build dist
 
 $(BIN)/pip:
 	@scripts/venv $(PYTHON)
@@ -57,3 +58,6 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/pip
 	@echo "== installing what serving and testing need (hash-pinned)"
 	@scripts/install requirements/dev.txt
 	@touch $@ $(VENV)/.run
+
+$(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
+	@scripts/node

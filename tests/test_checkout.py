@@ -90,6 +90,12 @@ def scripts_are_executable(root: Path) -> Iterator[str]:
 
 
 def requirements_are_bare(root: Path) -> Iterator[str]:
+    for path in sorted(root.glob("tests/*/*/package-lock.json")):
+        if "://" in path.read_text():
+            yield (
+                f"{path.relative_to(root)}: no addresses: make it anew, with 'npm "
+                "install --package-lock-only' in its folder, where .npmrc omits them"
+            )
     for path in sorted(root.glob("requirements/*.txt")):
         if "://" in path.read_text() or "--find-links" in path.read_text():
             yield f"{path.relative_to(root)}: names, versions and hashes only"

@@ -1,0 +1,1 @@
+"""The official clients, unchanged, in front of the proxy over real sockets."""
