@@ -111,6 +111,7 @@ class Forward:
         """Save, once a second, what runs longer than that; never returns."""
         while True:
             await asyncio.sleep(SAVE_EVERY_S)
+            await self._wiring.recorder.room()
             now_ns = self._wiring.clock.now_ns()
             for tape in list(self._under_way.values()):
                 if now_ns - tape.started_ns >= SAVE_EVERY_S * 1e9:

@@ -31,6 +31,10 @@ MIB = 1024 * 1024
 CHECKPOINT_BYTES = 64 * MIB
 TRUNCATE_BYTES = 256 * MIB
 
+# Somebody else's transaction is no failure: it ends, and nothing is lost (F-17).
+LOCK_PATIENCE_NS = 60_000_000_000
+_LOCKED = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+
 # A stuck disk fails each batch; one line in this time says so.
 _LOG_EVERY_NS = 10_000_000_000
 
@@ -54,6 +58,7 @@ class Commits:
     """The one connection that writes a file, opened anew after each failure."""
 
     def __init__(self, path: Path, *, monotonic_ns: Callable[[], int]) -> None:
+        self.hurried = False  # no more waiting for locks: the run is about to end
         self._path = path
         self._monotonic_ns = monotonic_ns
         self._connection: Connection | None = None
@@ -88,13 +93,19 @@ class Commits:
     ) -> list[Outcome]:
         """Commit the items; return for each None, or why it is not in the file.
 
-        A batch that fails is tried once more on a fresh connection. What fails for an
-        item's own fault is then written item by item, so that only that one is left.
+        A batch that fails is tried once more on a fresh connection, one that meets a
+        lock for a minute. What fails for an item's own fault is then written item by
+        item, so that only that one is left.
         """
         self._batch += 1
         tally = Tally(self._batch, accepted, unrecorded)
         error = await self._attempt(items, tally)
         if error is not None and not isinstance(error, _ITEM_ERRORS):
+            error = await self._attempt(items, tally)
+        started_ns = self._monotonic_ns()
+        while is_locked(error) and not self.hurried:
+            if self._monotonic_ns() - started_ns > LOCK_PATIENCE_NS:
+                break
             error = await self._attempt(items, tally)
         if error is None:
             self.failing = False
@@ -200,6 +211,13 @@ class Commits:
         if self._logged_ns is None or now_ns - self._logged_ns >= _LOG_EVERY_NS:
             self._logged_ns = now_ns
             _log.error("writing %s failed: %r", self._path, error)
+
+
+def is_locked(error: Exception | None) -> bool:
+    """Say whether an error is that somebody else is writing."""
+    if not isinstance(error, sqlite3.Error):
+        return False
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in _LOCKED
 
 
 def _write(

@@ -135,8 +135,16 @@ class Recorder:
         In `durable` waits for the commit and its fsync; in `relaxed` returns False at
         once, and the commit follows within 50 ms. Who stops waiting does not stop the
         commit.
+        While the recorder is full it waits for room first; who stops waiting then has
+        the exchange counted as not kept.
         Raises: `StorageFailed` when it is not kept, and counted so.
         """
+        if self.full:
+            try:
+                await self.room()
+            except asyncio.CancelledError:
+                self._ledger.lose(exchange.id, "queue_full")
+                raise
         if self._stopped:
             self._ledger.lose(exchange.id, "recorder_stopped")
             raise StorageFailed("the recorder has stopped")
@@ -243,7 +251,7 @@ class Recorder:
 
     async def _close(self, task: asyncio.Task[None]) -> None:
         """Write what waits, end the run, close the file."""
-        self._closing = True
+        self._closing = self._commits.hurried = True
         self._wake.set()
         try:
             await task

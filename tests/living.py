@@ -114,12 +114,12 @@ class RawClient:
             return await self.reader.readexactly(int(headers["content-length"]))
         if headers.get("transfer-encoding") != "chunked":
             return await self.reader.read()
-        body = b""
+        pieces = []
         while size := int((await self.reader.readuntil(b"\r\n")).strip(), 16):
-            body += await self.reader.readexactly(size)
+            pieces.append(await self.reader.readexactly(size))
             await self.reader.readexactly(2)
         await self.reader.readexactly(2)
-        return body
+        return b"".join(pieces)
 
     async def rest(self) -> bytes:
         """Read until the other side closes; a reset counts as the end."""

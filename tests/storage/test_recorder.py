@@ -282,9 +282,10 @@ async def test_an_id_kept_twice_does_not_replace_the_first(tmp_path: Path) -> No
 
 
 async def test_d8_a_lasting_failure_is_told_counted_and_survived(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "a.db"
+    monkeypatch.setattr("storage.commits.LOCK_PATIENCE_NS", 0)
     async with Recorder.open(path, clock=clock) as recorder:
         await keep(recorder, exchange())
         blocker = sqlite3.connect(path, isolation_level=None)
