@@ -104,6 +104,7 @@ class Commits:
             error = await self._attempt(items, tally)
         started_ns = self._monotonic_ns()
         while is_locked(error) and not self.hurried:
+            self.failing = True
             if self._monotonic_ns() - started_ns > LOCK_PATIENCE_NS:
                 break
             error = await self._attempt(items, tally)

@@ -169,8 +169,12 @@ async def test_f17_nothing_is_lost_to_a_foreign_lock_longer_than_sqlite_waits(
                 _, headers = await client.head()
                 await client.body(headers)
                 asked += 1
+            await client.send(b"GET /readyz HTTP/1.1\r\nhost: 127.0.0.1\r\n\r\n")
+            ready, headers = await client.head()
+            await client.body(headers)
         kept = await at.settled()
         accounts = await at.accounts()
+    assert 503 == ready
     assert {} == accounts.unrecorded
     assert asked == len(kept) == accounts.complete
 

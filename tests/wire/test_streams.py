@@ -21,9 +21,7 @@ from tests.wire.scene import (
     CHAT_PATH,
     chunk,
     data_until,
-    dechunked,
     scene,
-    to_the_end,
 )
 
 pytestmark = pytest.mark.anyio
@@ -71,25 +69,30 @@ def streaming(data: bytes, *, size: int | None) -> Script:
 
 
 @pytest.mark.parametrize("size", [None, 1], ids=["at_once", "byte_by_byte"])
-@pytest.mark.parametrize("name", vectors.VECTORS)
 async def test_h71_f36_every_vector_passes_byte_for_byte_and_is_kept_as_it_came(
-    tmp_path: Path, name: str, size: int | None
+    tmp_path: Path, size: int | None
 ) -> None:
-    data, endpoint = vectors.VECTORS[name], vectors.endpoint_of(name)
-    async with scene(tmp_path, streaming(data, size=size)) as at, at.client() as client:
-        await client.post(PATHS[endpoint], STREAMED, "Connection: close")
-        await client.head()
-        raw, _ = await to_the_end(client)
-        kept = await at.one()
-    body, ended = dechunked(raw)
-    reason = STATES.get(name)
-    assert data == kept.answer
-    assert (body, ended) == (data, True)
-    assert reason == kept.row.reason
-    assert ("incomplete" if reason else "complete") == kept.row.state
-    expected = read_answer(endpoint, **as_received([data]))
-    assert PREVIEWS.get(name, expected.preview) == kept.row.answer_preview
-    assert expected.finish_reason == kept.row.finish_reason
+    names = list(vectors.VECTORS)
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        name = names[len(at.upstream.requests) - 1]
+        await streaming(vectors.VECTORS[name], size=size)(request, wire)
+
+    async with scene(tmp_path, script) as at, at.client() as client:
+        for name, data in vectors.VECTORS.items():
+            await client.post(PATHS[vectors.endpoint_of(name)], STREAMED)
+            _, headers = await client.head()
+            assert data == await client.body(headers), name
+        kept = await at.settled()
+    for (name, data), one in zip(vectors.VECTORS.items(), kept, strict=True):
+        assert data == one.answer, name
+        reason = STATES.get(name)
+        state = "incomplete" if reason else "complete"
+        assert (name, state, reason) == (name, one.row.state, one.row.reason)
+        expected = read_answer(vectors.endpoint_of(name), **as_received([data]))
+        preview = PREVIEWS.get(name, expected.preview)
+        assert (name, preview) == (name, one.row.answer_preview)
+        assert expected.finish_reason == one.row.finish_reason, name
 
 
 async def test_a5_an_error_as_the_first_event_is_relayed_as_it_came(
