@@ -77,6 +77,12 @@ class Scene:
         (kept,) = await self.settled()
         return kept
 
+    async def something_waits(self) -> None:
+        """Wait until the recorder has something to write."""
+        accounts = await self.accounts()
+        while not accounts.queue_bytes:
+            accounts = await self.accounts()
+
     async def accounts(self) -> Accounts:
         """Ask `/metrics`."""
         async with self.client() as client:

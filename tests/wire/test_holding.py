@@ -53,13 +53,6 @@ async def in_two(_: RawRequest, wire: Wire) -> None:
     await wire.send(BODY[20_000:])
 
 
-async def waiting_for_the_disk(at: Scene) -> None:
-    """Wait until the recorder has something to write."""
-    accounts = await at.accounts()
-    while not accounts.queue_bytes:
-        accounts = await at.accounts()
-
-
 async def nothing_comes(at: Scene, client: RawClient) -> None:
     """Check that nothing comes while other requests are served."""
     reading = asyncio.get_running_loop().create_task(client.reader.read(1))
@@ -81,7 +74,7 @@ async def test_d1_tokens_flow_and_the_terminal_event_waits_for_the_commit(
             await client.post(CHAT_PATH, STREAMED)
             await client.head()
             await data_until(client, delta("two", "stop"))
-            await waiting_for_the_disk(at)
+            await at.something_waits()
             await nothing_comes(at, client)
             assert [] == at.kept()
         assert DONE == await data_until(client, DONE)
@@ -99,7 +92,7 @@ async def test_d1_the_last_bytes_of_a_plain_answer_wait_for_the_commit(
     async with scene(tmp_path, chosen, hold_timeout_s=60) as at, at.client() as client:
         with locked(at.db):
             await client.post(CHAT_PATH, CHAT)
-            await waiting_for_the_disk(at)
+            await at.something_waits()
             early = b""
             if chosen is in_two:
                 await client.head()

@@ -82,18 +82,20 @@ async def test_a_full_recorder_pauses_reading_and_loses_nothing(tmp_path: Path) 
             await wire.answer(completion())
 
     async with (
-        scene(tmp_path, script, max_queue_bytes=1, hold_timeout_s=0.01) as at,
+        scene(tmp_path, script, max_queue_bytes=1, hold_timeout_s=60) as at,
         at.client() as client,
         at.client() as other,
+        asyncio.TaskGroup() as tasks,
     ):
         with locked(at.db):
             await other.post(CHAT_PATH, CHAT)  # fills the queue
-            await other.head()
+            await at.something_waits()
             await client.post(CHAT_PATH, STREAMED)
+            _, headers = await client.head()
+            reading = tasks.create_task(client.body(headers))  # no slow reader this
             height = await stalled(at, flood)
             assert height < events * 2 / 3
-        _, headers = await client.head()
-        body = await client.body(headers)
+        body = await reading
         kept = await at.settled()
         accounts = await at.accounts()
     assert EVENT * events + delta("", "stop") + DONE == body
