@@ -104,6 +104,8 @@ _CONTROLS = frozenset(
     }
 )
 
+_KEEP_ALIVE = [b"keep-alive"]  # what nearly every peer says
+
 _BEARER = re.compile(rb"\Abearer(?:[ \t]+|$)", re.IGNORECASE)
 _SCHEMA = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?:@[0-9]{1,9})?")
 
@@ -271,6 +273,8 @@ def credential(headers: Headers, query: bytes = b"") -> bytes | None:
 
 def _names(connection: list[bytes]) -> set[bytes]:
     """Return the header names that values of `Connection` hold, options aside."""
+    if not connection or connection == _KEEP_ALIVE:
+        return set()
     names = {name.strip().lower() for value in connection for name in value.split(b",")}
     return names - {b"close", b"keep-alive", b""}
 

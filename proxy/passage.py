@@ -175,7 +175,7 @@ class Passage:
                 authorization=self._upstream.authorization,
                 via=self._upstream.mark,
             ),
-            stream=httpx.ByteStream(plan.body),
+            body=plan.body,
         )
         self._answered_ns = self._now_ns()
         return reply
@@ -234,12 +234,19 @@ class Passage:
         """Wait until the exchange is committed; say whether it is (P2, P4)."""
         self._handed_over = True  # what is in the recorder's hands ends there, once
         self._meters.passed(exchange)
+        patience = Patience()
+        patience.lasts(self._settings.hold_timeout_s)
         try:
-            async with asyncio.timeout(self._settings.hold_timeout_s):
-                on_disk = await self._recorder.keep(exchange)
-                return on_disk or self._settings.durability == "relaxed"
-        except (StorageFailed, TimeoutError):
+            on_disk = await self._recorder.keep(exchange)
+        except StorageFailed:
             return False
+        except asyncio.CancelledError:
+            if not patience.ran_out():
+                raise
+            return False
+        finally:
+            patience.end()
+        return on_disk or self._settings.durability == "relaxed"
 
     async def _end(
         self, relay: Relay, ending: Ending, send: Send, *, recorded: bool
@@ -253,7 +260,8 @@ class Passage:
                 await send_error(send, failure, self._own_headers(recorded=recorded))
             return
         if self._withheld:
-            await relay.head(self._tape.status, self._head(recorded=recorded))
+            head = self._head(recorded=recorded)
+            await relay.head(self._tape.status, head, joined=True)
         await relay.release()
 
     def _head(self, *, recorded: bool) -> list[tuple[bytes, bytes]]:

@@ -35,7 +35,8 @@ class Patience:
 
     def ran_out(self) -> bool:
         """Say whether a cancellation was this one's doing alone, and undo it if so."""
-        return self._expired and self._task.uncancel() == 0
+        expired, self._expired = self._expired, False
+        return expired and self._task.uncancel() == 0
 
     def end(self) -> None:
         """Stop counting: the task is through."""

@@ -45,11 +45,18 @@ class Relay:
         """Whether the client has the head of an answer already."""
         return self._head_sent
 
-    async def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
-        """Send the head of the answer."""
+    async def head(
+        self, status: int, headers: list[tuple[bytes, bytes]], *, joined: bool = False
+    ) -> None:
+        """Send the head of the answer; `joined` when what is held follows at once."""
         self._head_sent = True
         await self._send(
-            {"type": "http.response.start", "status": status, "headers": headers}
+            {
+                "type": "http.response.start",
+                "status": status,
+                "headers": headers,
+                "spiritsafe.joined": joined,
+            }
         )
 
     def whole(self, body: bytes, now_ns: int) -> None:

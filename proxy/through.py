@@ -10,6 +10,7 @@ from proxy import headers
 from proxy.answering import send_error
 from proxy.front.turn import ClientGone, Turn
 from proxy.meters import Meters
+from proxy.patience import Patience
 from proxy.targets import Route
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.send import Reply, Upstream
@@ -26,53 +27,81 @@ class Through:
         self, scope: Scope, receive: Receive, send: Send, route: Route
     ) -> None:
         """Serve one request; raises nothing but cancellation."""
-        await self._serve(scope, send, route, request_body(scope, receive))
+        try:
+            body = await request_body(scope, receive)
+        except ClientGone:
+            return
+        await self._serve(scope, send, route, body)
 
     async def whole(self, scope: Scope, send: Send, route: Route, body: bytes) -> None:
         """Serve one request whose body was read already."""
-        await self._serve(scope, send, route, httpx.ByteStream(body))
+        await self._serve(scope, send, route, body)
 
     async def _serve(
         self,
         scope: Scope,
         send: Send,
         route: Route,
-        body: httpx.AsyncByteStream | httpx.ByteStream,
+        body: bytes | httpx.AsyncByteStream,
     ) -> None:
         turn: Turn = scope["extensions"]["spiritsafe"]
         upstream = self._upstreams[route.upstream]
         self._meters.relayed[upstream.name] += 1
         started = False
+        patience = Patience()
+        turn.when_left = lambda: patience.lasts(0)
         try:
-            async with asyncio.timeout(None) as patience:
-                turn.when_left = lambda: patience.reschedule(0)
-                reply = await upstream.send(
-                    scope["method"],
-                    route.suffix,
-                    turn.query,
-                    headers=headers.to_upstream(
-                        scope["headers"],
-                        host=upstream.host,
-                        content_length=declared_length(scope),
-                        authorization=upstream.authorization,
-                        via=upstream.mark,
-                    ),
-                    stream=body,
-                )
-                started = True
-                await relay(reply, send)
+            reply = await upstream.send(
+                scope["method"],
+                route.suffix,
+                turn.query,
+                headers=headers.to_upstream(
+                    scope["headers"],
+                    host=upstream.host,
+                    content_length=declared_length(scope),
+                    authorization=upstream.authorization,
+                    via=upstream.mark,
+                ),
+                body=body,
+            )
+            started = True
+            await relay(reply, send)
         except UpstreamError as exc:
             if started:
                 turn.cut()
             else:
                 await send_error(send, exc)
-        except (ClientGone, TimeoutError):
+        except ClientGone:
             turn.cut()
         except asyncio.CancelledError:
             turn.cut()
-            raise
+            if not patience.ran_out():
+                raise
         finally:
             turn.when_left = None
+            patience.end()
+
+
+class Body(httpx.AsyncByteStream):
+    """A request body as the client sends it, behind a piece that is here already."""
+
+    def __init__(self, receive: Receive, first: bytes = b"") -> None:
+        self._receive = receive
+        self._first = first
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        """Give out the body in the pieces it arrives in.
+
+        Raises: `ClientGone` when the client breaks off.
+        """
+        yield self._first
+        more = True
+        while more:
+            event = await self._receive()
+            if event["type"] != "http.request":
+                raise ClientGone
+            yield event["body"]
+            more = event["more_body"]
 
 
 async def relay(reply: Reply, send: Send) -> None:
@@ -100,32 +129,20 @@ def declared_length(scope: Scope) -> int | None:
     return None
 
 
-def request_body(
-    scope: Scope, receive: Receive
-) -> httpx.AsyncByteStream | httpx.ByteStream:
-    """Return the request's body as a stream, or as no bytes where it has none."""
-    framing = {b"content-length", b"transfer-encoding"}
-    if any(name in framing for name, _ in scope["headers"]):
-        return Body(receive)
-    return httpx.ByteStream(b"")
+async def request_body(scope: Scope, receive: Receive) -> bytes | Body:
+    """Return the request's body: whole where it came in one piece, else as it comes.
 
-
-class Body(httpx.AsyncByteStream):
-    """A request body as the client sends it."""
-
-    def __init__(self, receive: Receive) -> None:
-        self._receive = receive
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give out the body in the pieces it arrives in.
-
-        Raises: `ClientGone` when the client breaks off.
-        """
-        more = True
-        while more:
-            event = await self._receive()
-            if event["type"] != "http.request":
-                raise ClientGone
-            if event["body"]:
-                yield event["body"]
-            more = event["more_body"]
+    Raises: `ClientGone` when the client breaks off.
+    """
+    names = {name for name, _ in scope["headers"]}
+    if b"transfer-encoding" in names:
+        return Body(receive)  # leaves in chunks as well (H-43)
+    if b"content-length" not in names:
+        return b""
+    first = await receive()
+    if first["type"] != "http.request":
+        raise ClientGone
+    if first["more_body"]:
+        return Body(receive, first["body"])
+    whole: bytes = first["body"]
+    return whole

@@ -39,7 +39,7 @@ async def upgrade(
             way.suffix,
             query if mark else None,
             headers=wanted,
-            stream=httpx.ByteStream(b""),
+            body=b"",
         )
     except (SpiritsafeError, UpstreamError) as exc:
         status, own, body = answer(exc)

@@ -52,6 +52,8 @@ class Turn(RequestResponseCycle):
     when_left: Callable[[], None] | None = None
     """Called once when the client closes its connection before the answer's end."""
 
+    _unwritten = b""  # a head that waits for its body
+
     half_closed = False
     """The client has sent FIN: it may have left, or only have finished speaking."""
 
@@ -125,23 +127,27 @@ class Turn(RequestResponseCycle):
             raise UnsafeHead("a header of the answer holds CR, LF or NUL: not sent")
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.transport.write(head + b"\r\n")
+        if message.get("spiritsafe.joined"):  # its body follows: one write for both
+            self._unwritten = head + b"\r\n"
+        else:
+            self.transport.write(head + b"\r\n")
 
     def _write_body(self, message: HTTPResponseBodyEvent) -> None:
         body = message.get("body", b"")
         more = message.get("more_body", False)
         if self.scope["method"] == "HEAD":
             body = b""
+        framed = body
         if self.chunked_encoding:
             framed = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
             if not more:
                 framed += b"0\r\n\r\n"
-            if framed:
-                self.transport.write(framed)
-        elif body:
-            if self.chunked_encoding is False:
-                self.expected_content_length -= len(body)
-            self.transport.write(body)
+        elif self.chunked_encoding is False:
+            self.expected_content_length -= len(body)
+        if self._unwritten:
+            framed, self._unwritten = self._unwritten + framed, b""
+        if framed:
+            self.transport.write(framed)
         if more:
             return
         if self.expected_content_length:

@@ -1,9 +1,10 @@
-"""An httpx request as the bytes of one HTTP/1.1 message.
+"""A request as the bytes of one HTTP/1.1 message.
 
 Headers are sent as given: order, spelling, duplicates. Only framing is added.
 """
 
 from collections.abc import AsyncIterable
+from typing import Self
 
 import httpx
 
@@ -24,26 +25,44 @@ class Outgoing:
 
     __slots__ = ("body", "head", "length_bytes", "method", "stream", "upgrade_asked")
 
-    def __init__(self, request: httpx.Request) -> None:
-        self.method = request.method
+    def __init__(
+        self,
+        method: str,
+        target: bytes,
+        pairs: list[tuple[bytes, bytes]],
+        body: bytes | AsyncIterable[bytes],
+    ) -> None:
+        self.method = method
         self.body: bytes | None = None
         self.stream: AsyncIterable[bytes] | None = None
         self.length_bytes: int | None = None
-        pairs = request.headers.raw
         named = {name.lower(): value for name, value in pairs}
         if len(named) != len(pairs):
             _refuse_repeated(pairs)
         self.upgrade_asked = b"upgrade" in named
-        if isinstance(request.stream, httpx.ByteStream):
-            self.body = b"".join(request.stream)
-            framing = _frame_whole(self.method, len(self.body), named)
-        elif isinstance(request.stream, AsyncIterable):
-            self.stream = request.stream
+        if isinstance(body, bytes):
+            self.body = body
+            framing = _frame_whole(method, len(body), named)
+        else:
+            self.stream = body
             self.length_bytes, framing = _frame_streamed(named)
+        self.head = _join(method.encode(), target, pairs, framing)
+
+    @classmethod
+    def of(cls, request: httpx.Request) -> Self:
+        """Return an httpx request as it leaves.
+
+        Raises: `RequestUnsendable` where it cannot be framed, or its body not read.
+        """
+        target = request.extensions.get("target") or request.url.raw_path
+        body: bytes | AsyncIterable[bytes]
+        if isinstance(request.stream, httpx.ByteStream):
+            body = b"".join(request.stream)
+        elif isinstance(request.stream, AsyncIterable):
+            body = request.stream
         else:
             raise RequestUnsendable("The request's body cannot be read in a loop.")
-        target = request.extensions.get("target") or request.url.raw_path
-        self.head = _join(self.method.encode(), target, pairs, framing)
+        return cls(request.method, target, request.headers.raw, body)
 
     @property
     def replayable(self) -> bool:

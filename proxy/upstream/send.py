@@ -8,6 +8,8 @@ import httpx
 from proxy.hosts import Accepts, accepts, known
 from proxy.settings import UpstreamSettings
 from proxy.targets import forwarded
+from proxy.upstream.request import Outgoing
+from proxy.upstream.transport import Transport, extensions_of
 
 
 class Reply(NamedTuple):
@@ -59,19 +61,27 @@ class Upstream:
         query: bytes | None,
         *,
         headers: list[tuple[bytes, bytes]],
-        stream: httpx.AsyncByteStream | httpx.ByteStream,
+        body: bytes | httpx.AsyncByteStream,
     ) -> Reply:
         """Send one request; return when the head of its answer is here.
 
         Shapes: `suffix` goes behind the base path byte for byte, `query` behind that.
         Raises: `UpstreamError`, whatever the transport.
         """
+        target = forwarded(self._base_path, suffix, query)
+        if isinstance(self.transport, Transport):
+            answer, ours, connection = await self.transport.exchange(
+                self.transport.pool(self._origin),
+                Outgoing(method, target, headers, body),
+            )
+            extensions = extensions_of(answer, connection)
+            return Reply(answer.status, answer.headers, ours, extensions)
         request = httpx.Request(
             method,
             self._origin,
             headers=headers,
-            stream=stream,
-            extensions={"target": forwarded(self._base_path, suffix, query)},
+            stream=httpx.ByteStream(body) if isinstance(body, bytes) else body,
+            extensions={"target": target},
         )
         response = await self.transport.handle_async_request(request)
         return Reply(

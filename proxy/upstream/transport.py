@@ -53,8 +53,23 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer once its head is here; its body follows in the stream."""
-        outgoing = Outgoing(request)
-        pool = self._pool_of(request.url)
+        pool = self.pool(request.url)
+        answer, stream, connection = await self.exchange(pool, Outgoing.of(request))
+        return httpx.Response(
+            answer.status,
+            headers=answer.headers,
+            stream=stream,
+            extensions=extensions_of(answer, connection),
+        )
+
+    async def exchange(
+        self, pool: Pool, outgoing: Outgoing
+    ) -> tuple[Answer, AnswerStream, Connection]:
+        """Return the head of the answer, and its body as it comes.
+
+        The way without httpx's values: they cost 15 µs of an exchange's 150
+        (2026-11-21).
+        """
         connection = pool.take() or await pool.acquire()
         reused = connection.reused
         try:
@@ -66,7 +81,7 @@ class Transport(httpx.AsyncBaseTransport):
                 raise
             connection = await pool.acquire(fresh=True)
             answer, stream = await _exchange(connection, outgoing)
-        return _response(answer, stream, connection)
+        return answer, stream, connection
 
     async def aclose(self) -> None:
         """Close all connections; whoever waits for an answer gets `UpstreamGone`."""
@@ -85,7 +100,8 @@ class Transport(httpx.AsyncBaseTransport):
             reused_total=sum(pool.reused_count for pool in pools),
         )
 
-    def _pool_of(self, url: httpx.URL) -> Pool:
+    def pool(self, url: httpx.URL) -> Pool:
+        """Return the pool of a URL's origin."""
         key = (url.scheme, url.host, url.port)
         pool = self._pools.get(key)
         if pool is None:
@@ -124,15 +140,12 @@ async def _exchange(
     return answer, stream
 
 
-def _response(
-    answer: Answer, stream: AnswerStream, connection: Connection
-) -> httpx.Response:
+def extensions_of(answer: Answer, connection: Connection) -> dict[str, object]:
+    """Return what httpx has no field for; after a 101, the tunnel."""
     extensions: dict[str, object] = {
         "http_version": answer.version,
         "reason_phrase": answer.reason,
     }
     if connection.inflow is not None:
         extensions["network_stream"] = Tunnel(connection, connection.inflow)
-    return httpx.Response(
-        answer.status, headers=answer.headers, stream=stream, extensions=extensions
-    )
+    return extensions

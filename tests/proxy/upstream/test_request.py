@@ -43,7 +43,7 @@ def test_a_whole_body_with_other_framing_is_refused(
     headers: list[tuple[bytes, bytes]], body: bytes
 ) -> None:
     with pytest.raises(RequestUnsendable):
-        Outgoing(request(*headers, body=body))
+        Outgoing.of(request(*headers, body=body))
 
 
 @pytest.mark.parametrize(
@@ -60,18 +60,20 @@ def test_a_streamed_body_with_odd_framing_is_refused(
     headers: list[tuple[bytes, bytes]],
 ) -> None:
     with pytest.raises(RequestUnsendable):
-        Outgoing(request(*headers, body=pieces()))
+        Outgoing.of(request(*headers, body=pieces()))
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH"])
 def test_an_empty_body_is_announced_where_one_is_expected(method: str) -> None:
-    head = Outgoing(request(method=method, body=b"")).head
+    head = Outgoing.of(request(method=method, body=b"")).head
     assert head == method.encode() + b" /x HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
 
 
 @pytest.mark.parametrize("length", [b"2", b"0"])
 def test_one_right_length_is_sent_once(length: bytes) -> None:
-    outgoing = Outgoing(request((b"CONTENT-length", length), body=b"ab"[: int(length)]))
+    outgoing = Outgoing.of(
+        request((b"CONTENT-length", length), body=b"ab"[: int(length)])
+    )
     assert outgoing.head.lower().count(b"content-length") == 1
 
 
@@ -80,7 +82,7 @@ def test_a_body_that_only_a_thread_can_read_is_refused() -> None:
         yield b"ab"
 
     with pytest.raises(RequestUnsendable):
-        Outgoing(httpx.Request("POST", URL, content=blocking()))
+        Outgoing.of(httpx.Request("POST", URL, content=blocking()))
 
 
 @pytest.mark.parametrize(
@@ -96,4 +98,4 @@ def test_a_body_that_only_a_thread_can_read_is_refused() -> None:
 def test_h80_only_idempotent_requests_with_their_body_at_hand_repeat(
     method: str, body: bytes | AsyncIterator[bytes], *, replayable: bool
 ) -> None:
-    assert Outgoing(request(method=method, body=body)).replayable == replayable
+    assert Outgoing.of(request(method=method, body=body)).replayable == replayable
