@@ -54,7 +54,7 @@ class Forward:
         upstream = self._upstreams[route.upstream]
 
         def plan(accepts: Accepts) -> rules.Plan:
-            return rules.plan(
+            made = rules.plan(
                 route,
                 scope["headers"],
                 body,
@@ -62,7 +62,9 @@ class Forward:
                 settings=settings,
                 accepts=accepts,
             )
+            return rules.guarded(made, body, key)
 
+        key = headers.credential(scope["headers"], scope["query_string"])
         try:
             body = await read_body(receive, settings.max_request_bytes)
             first = plan(upstream.accepts)
@@ -74,7 +76,9 @@ class Forward:
         if not first.record:
             await self._through.whole(scope, send, route, body)
             return
-        tape = self._tape(scope, turn, upstream, route, request=body, plan=first)
+        tape = self._tape(
+            scope, turn, upstream, route, key=key, request=body, plan=first
+        )
         asked = Asked(scope["method"], route.suffix, turn.query, scope["headers"])
         self._under_way[tape.id] = tape
         try:
@@ -89,12 +93,13 @@ class Forward:
         upstream: Upstream,
         route: Route,
         *,
+        key: bytes | None,
         request: bytes,
         plan: rules.Plan,
     ) -> Tape:
-        key = headers.credential(scope["headers"], scope["query_string"])
         return Tape(
             id=self._new_id(),
+            key=key,
             plan=plan,
             endpoint=route.endpoint or "chat",
             project=project_of(key, self._secret),

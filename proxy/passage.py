@@ -107,6 +107,9 @@ class Passage:
             if not self._handed_over:
                 await self._keep(seal(self._tape, ending, sse=relay.sse))
             raise
+        finally:
+            if not self._handed_over:  # a defect of ours: count it, and let it be seen
+                self._recorder.drop(self._tape.id, "proxy_error")
 
     async def _pass(self, relay: Relay, turn: Turn, asked: Asked) -> Ending:
         """Ask and relay; return how that ended, the end of the answer still held."""

@@ -5,10 +5,14 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy import headers, inject, prompt, splice
+from proxy.decode import decode
 from proxy.hosts import Accepts
 from proxy.settings import Settings, UpstreamSettings
 from proxy.targets import Route
 from storage.records import Edit, Endpoint
+
+KEY_BYTES = 16
+"""From here on a key is no word that bodies hold by chance."""
 
 _IDENTITY = Edit(where="header", member="accept-encoding", value="identity")
 _NAME_BYTES = 1024  # a model or an id beyond this is none
@@ -91,12 +95,18 @@ def plan(
 
 
 def _members(control: headers.Control, body: bytes) -> splice.Members:
-    if control.encoding not in {b"", b"identity"}:
-        return splice.Members({}, "encoded")  # H-61
+    if control.encoding not in {b"", b"identity"}:  # H-61: read, never edited
+        return splice.Members(splice.read(_decoded(control, body)).values, "encoded")
     members = splice.read(body)
     if members.doubt is None and not _is_json(control.media_type):
         return splice.Members(members.values, "content_type")  # wire.md F.1
     return members
+
+
+def _decoded(control: headers.Control, body: bytes) -> bytes:
+    """Return what a coded body says, opt-outs too; nothing where it is broken."""
+    undone = decode(body, control.encoding)
+    return undone.data if undone.flag is None else b""
 
 
 def _without_doubt(
@@ -106,6 +116,23 @@ def _without_doubt(
     if doubt is None or not injection.sets:
         return injection.sets, injection.flags
     return {}, (*injection.flags, f"edit_skipped={doubt}")
+
+
+def guarded(plan: Plan, body: bytes, key: bytes | None) -> Plan:
+    """Return the plan, without the content where it holds the caller's key (P5)."""
+    if not holds(body, key):
+        return plan
+    return msgspec.structs.replace(
+        plan,
+        content_kept=False,
+        prompt_preview="",
+        tags={name: tag for name, tag in plan.tags.items() if tag.encode() != key},
+    )
+
+
+def holds(text: bytes, key: bytes | None) -> bool:
+    """Return whether a text holds a caller's key; short ones are words like `none`."""
+    return key is not None and len(key) >= KEY_BYTES and key in text
 
 
 def _is_json(media_type: bytes) -> bool:

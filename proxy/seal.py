@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 
 from proxy.answer import Answer, read_answer
+from proxy.rules import holds
 from proxy.tape import Tape, sizes_and_times
 from storage.records import Exchange, Reason, State, Usage
 from storage.threads import message_key
@@ -81,11 +82,14 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
     )
     state, reason = judge(tape, ending, answer, sse=sse)
     flags = tape.plan.flags + ending.flags + answer.flags
+    kept = tape.plan.content_kept
+    if kept and holds(answer_bytes, tape.key):  # an upstream that echoes it (P5)
+        kept = False
+        tape.forget_content()
     if not tape.whole:
         flags += ("truncated_record",)
     if ending.terminal and not answer.finish_reason:
         flags += ("no_finish_reason",)
-    kept = tape.plan.content_kept
     first_us = answer.first_token_us
     return msgspec.structs.replace(
         tape.open_exchange or opened(tape),

@@ -1,6 +1,7 @@
 """The frozen Settings: the only reader of environment, file and flags."""
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -15,6 +16,10 @@ from pydantic_settings import (
 )
 
 MIB = 1024 * 1024
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+OWN_PATHS = frozenset({"v1", "healthz", "readyz", "metrics", "api", "console"})
+"""First segments of our own paths: no upstream could be reached under them."""
 
 
 class UpstreamSettings(BaseModel):
@@ -163,6 +168,19 @@ class Settings(BaseSettings):
             for key, text in (pair.split("=", 1) for pair in pairs)
         }
 
+    @field_validator("upstreams")
+    @classmethod
+    def _reachable(
+        cls, value: dict[str, UpstreamSettings]
+    ) -> dict[str, UpstreamSettings]:
+        for name in value:
+            if name in OWN_PATHS or not NAME.fullmatch(name):
+                raise ValueError(
+                    f"an upstream cannot be named '{name}': use letters, digits, '-' "
+                    f"and '_', and none of {', '.join(sorted(OWN_PATHS))}"
+                )
+        return value
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -178,7 +196,10 @@ class Settings(BaseSettings):
     def every_upstream(self) -> dict[str, UpstreamSettings]:
         """Return all upstreams by name; `default` is the one served at /v1."""
         named = dict(self.upstreams)
-        named.setdefault("default", UpstreamSettings(url=self.upstream))
+        default = named.setdefault("default", UpstreamSettings(url=self.upstream))
+        if "upstream" in self.model_fields_set:  # said outright, it wins over a table
+            url = UpstreamSettings(url=self.upstream).url
+            named["default"] = default.model_copy(update={"url": url})
         return named
 
 

@@ -6,12 +6,16 @@ Memory only; never waits, never parses.
 import hashlib
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from proxy.rules import Plan
 from storage.records import Chunk, Endpoint, Exchange, HeaderPairs, Progress
 
 
 class Tape:
     """The bytes of one answer with their times, beside the plan of its request.
+
+    Shapes: `key` is the caller's, in memory only, to find it where it must not be kept.
 
     Units: `created_at` is microseconds since the epoch, times are microseconds after
     that, measured on the monotonic clock.
@@ -26,6 +30,7 @@ class Tape:
         "headers",
         "id",
         "kept_bytes",
+        "key",
         "max_kept_bytes",
         "open_exchange",
         "plan",
@@ -45,6 +50,7 @@ class Tape:
         self,
         *,
         id: str,  # noqa: A002  the vocabulary's word
+        key: bytes | None,
         plan: Plan,
         endpoint: Endpoint,
         project: str,
@@ -57,6 +63,7 @@ class Tape:
         max_kept_bytes: int,
     ) -> None:
         self.id = id
+        self.key = key
         self.plan = plan
         self.endpoint: Endpoint = endpoint
         self.project = project
@@ -102,6 +109,13 @@ class Tape:
             if key.lower() == name:
                 return value
         return b""
+
+    def forget_content(self) -> None:
+        """Keep nothing of the content after all."""
+        self.plan = msgspec.structs.replace(
+            self.plan, content_kept=False, prompt_preview=""
+        )
+        self.open_exchange = None
 
     @property
     def whole(self) -> bool:

@@ -11,7 +11,14 @@ import httptools
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.front.turn import Turn
+from proxy.errors import ClientError, answer
+from proxy.front.turn import STATUS_LINES, Turn
+
+MALFORMED = ClientError(
+    "This is no HTTP/1.1 request that can be trusted: its head or its framing is "
+    "malformed. Check the client, or what stands between it and this proxy.",
+    code="malformed_request",
+)
 
 
 class Connection(HttpToolsProtocol):
@@ -29,12 +36,19 @@ class Connection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except httptools.HttpParserError:
-            self.send_400_response("Invalid HTTP request received.")
+            self._refuse(MALFORMED)
         except httptools.HttpParserUpgrade as exc:
             if super()._should_upgrade():
                 self.handle_websocket_upgrade()
             elif self._should_upgrade():
                 self._decline(data[exc.args[0] :])
+
+    def _refuse(self, error: ClientError) -> None:
+        """Answer what is no request, and close: what follows cannot be trusted."""
+        _, head, body = answer(error)
+        lines = [STATUS_LINES[400], *(b"%b: %b\r\n" % pair for pair in head)]
+        self.transport.write(b"".join(lines) + b"connection: close\r\n\r\n" + body)
+        self.transport.close()
 
     def _should_upgrade(self) -> bool:
         """Return whether the head offers any other protocol."""

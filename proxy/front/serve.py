@@ -2,6 +2,8 @@
 
 import asyncio
 import contextlib
+import logging
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -131,6 +133,11 @@ def address_of(sock: socket.socket) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
+def no_news(record: logging.LogRecord) -> bool:
+    """Say whether a log line tells more than that a stop cut an exchange off."""
+    return record.exc_info is None or record.exc_info[0] is not asyncio.CancelledError
+
+
 def build_server(
     app: App, *, drain_s: float, announce: Callable[[], None] = lambda: None
 ) -> Server:
@@ -151,8 +158,9 @@ def build_server(
         date_header=False,
         backlog=BACKLOG,
         timeout_keep_alive=KEEP_ALIVE_S,
-        timeout_graceful_shutdown=int(drain_s),
+        timeout_graceful_shutdown=math.ceil(drain_s),
     )
+    logging.getLogger("uvicorn.error").addFilter(no_news)
     return Server(config, app, announce)
 
 
