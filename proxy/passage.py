@@ -5,8 +5,8 @@ Asks the upstream, relays and tapes, seals, waits for the commit, lets the end g
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from typing import NamedTuple, Self
+from collections.abc import Callable
+from typing import NamedTuple
 
 import httpx
 from starlette.types import Send
@@ -19,6 +19,7 @@ from proxy.hosts import Accepts
 from proxy.meters import Meters
 from proxy.patience import Patience
 from proxy.relay import Relay
+from proxy.replay import Replayed, whole_body
 from proxy.rules import Plan
 from proxy.seal import INLINE_BYTES, Ending, seal
 from proxy.settings import Settings
@@ -150,6 +151,7 @@ class Passage:
         added = self._tape.plan.added
         if not added or reply.status not in REFUSING:
             return reply
+        self._tape.status = reply.status  # also where its body breaks off
         seen = await Replayed.reading(reply.stream, MAX_REFUSAL_BYTES)
         refused = inject.refusals(reply.status, seen.body, added)
         if not refused or not seen.whole:
@@ -283,57 +285,3 @@ def reason_of(failure: UpstreamError) -> Reason:
     if isinstance(failure, UpstreamTruncated):
         return "upstream_truncated"
     return "upstream_error"
-
-
-def whole_body(stream: httpx.AsyncByteStream) -> bytes | None:
-    """Return a body that is here to its end already, or None.
-
-    Its head is withheld too: of an empty body the head is the end.
-    """
-    if isinstance(stream, AnswerStream) and stream.ended:
-        return stream.take()
-    if isinstance(stream, Replayed) and stream.whole:
-        return stream.body
-    return None
-
-
-class Replayed(httpx.AsyncByteStream):
-    """An answer body whose beginning was read before it is relayed.
-
-    Shapes: `body` is what was read; `whole` says that there is no more.
-    """
-
-    def __init__(
-        self,
-        stream: httpx.AsyncByteStream,
-        chunks: AsyncIterator[bytes],
-        body: bytes,
-        *,
-        whole: bool,
-    ) -> None:
-        self._stream = stream
-        self._chunks = chunks
-        self.body = body
-        self.whole = whole
-
-    @classmethod
-    async def reading(cls, stream: httpx.AsyncByteStream, most_bytes: int) -> Self:
-        """Read a body up to a size, or a little beyond."""
-        chunks = aiter(stream)
-        body = bytearray()
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > most_bytes:
-                return cls(stream, chunks, bytes(body), whole=False)
-        return cls(stream, chunks, bytes(body), whole=True)
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give out what was read, then the rest."""
-        yield self.body
-        if not self.whole:
-            async for chunk in self._chunks:
-                yield chunk
-
-    async def aclose(self) -> None:
-        """Close the body itself."""
-        await self._stream.aclose()

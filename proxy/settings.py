@@ -1,12 +1,20 @@
 """The frozen Settings: the only reader of environment, file and flags."""
 
+import ipaddress
 import os
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     NoDecode,
@@ -20,6 +28,17 @@ MIB = 1024 * 1024
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 OWN_PATHS = frozenset({"v1", "healthz", "readyz", "metrics", "api", "console"})
 """First segments of our own paths: no upstream could be reached under them."""
+
+
+def is_loopback(listen: str) -> bool:
+    """Return whether only this machine can reach an address."""
+    if listen.startswith("unix:"):
+        return True
+    host = listen.rpartition(":")[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class UpstreamSettings(BaseModel):
@@ -180,6 +199,17 @@ class Settings(BaseSettings):
                     f"and '_', and none of {', '.join(sorted(OWN_PATHS))}"
                 )
         return value
+
+    @model_validator(mode="after")
+    def _keys_stay_home(self) -> Self:
+        held = [name for name, its in self.upstreams.items() if its.key_env]
+        if held and not is_loopback(self.listen):
+            raise ValueError(
+                f"upstream '{held[0]}' sends a key that the proxy holds (key_env), and "
+                f"'{self.listen}' can be reached by others, who would spend it: listen "
+                "on 127.0.0.1 or unix:/path, or let clients send their own keys"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

@@ -1,0 +1,36 @@
+"""Settings refuse what could not work or would not be safe."""
+
+import pytest
+from pydantic import ValidationError
+
+from proxy.settings import Settings, UpstreamSettings, is_loopback
+
+ELSEWHERE = UpstreamSettings(url="https://elsewhere.example/v1")
+
+
+@pytest.mark.parametrize("name", ["v1", "metrics", "api", "a/b", "", "ä"])
+def test_no_upstream_takes_the_name_of_an_own_path(name: str) -> None:
+    with pytest.raises(ValidationError, match="cannot be named"):
+        Settings(upstreams={name: ELSEWHERE})
+
+
+def test_an_upstream_said_outright_wins_over_the_table() -> None:
+    table = {"default": ELSEWHERE.model_copy(update={"inject": "off"})}
+    said = Settings(upstream="http://127.0.0.1:9/v1", upstreams=table)
+    assert "http://127.0.0.1:9/v1" == said.every_upstream()["default"].url
+    assert "off" == said.every_upstream()["default"].inject
+    assert ELSEWHERE.url == Settings(upstreams=table).every_upstream()["default"].url
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "10.1.2.3:80", ":80"])
+def test_a_held_key_is_not_offered_to_a_network(listen: str) -> None:
+    held = {"default": ELSEWHERE.model_copy(update={"key_env": "A_KEY"})}
+    with pytest.raises(ValidationError, match="key_env"):
+        Settings(listen=listen, upstreams=held)
+    assert Settings(listen=listen, upstreams={"default": ELSEWHERE})
+    assert Settings(listen="127.0.0.1:0", upstreams=held)
+
+
+def test_loopback_is_known_in_every_spelling() -> None:
+    for listen in ("127.0.0.1:1", "127.8.9.1:1", "[::1]:1", "localhost:1", "unix:/a"):
+        assert is_loopback(listen)
