@@ -25,7 +25,8 @@ from proxy.seal import INLINE_BYTES, Ending, seal
 from proxy.settings import Settings
 from proxy.tape import Tape
 from proxy.upstream.errors import UpstreamError, UpstreamTruncated
-from proxy.upstream.send import Reply, Upstream
+from proxy.upstream.reply import Reply
+from proxy.upstream.send import Upstream
 from proxy.upstream.stream import AnswerStream
 from storage.errors import StorageFailed
 from storage.recorder import Recorder

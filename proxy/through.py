@@ -13,7 +13,8 @@ from proxy.meters import Meters
 from proxy.patience import Patience
 from proxy.targets import Route
 from proxy.upstream.errors import UpstreamError
-from proxy.upstream.send import Reply, Upstream
+from proxy.upstream.reply import Reply
+from proxy.upstream.send import Upstream
 
 
 class Through:

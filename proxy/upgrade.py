@@ -10,7 +10,8 @@ from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.front.turn import STATUS_LINES
 from proxy.targets import route
 from proxy.upstream.errors import UpstreamError
-from proxy.upstream.send import Reply, Upstream
+from proxy.upstream.reply import Reply
+from proxy.upstream.send import Upstream
 
 MAX_REFUSAL_BYTES = 1024 * 1024
 """Beyond this the body of an answer that refuses to switch is cut."""

@@ -35,8 +35,10 @@ async def living_proxy(
     db: Path, upstream: str, *, clock: Clock | None = None, **settings: Any
 ) -> AsyncIterator[Living]:
     """Run a proxy in front of `upstream` until the block ends."""
-    own: dict[str, Any] = {"listen": "127.0.0.1:0", "drain_s": 2}
-    given = Settings(**own | {"upstream": upstream, "db": db} | settings)
+    own: dict[str, Any] = {"listen": "127.0.0.1:0", "drain_s": 2, "db": db}
+    if "default" not in settings.get("upstreams", {}):  # `upstream` would win over it
+        own["upstream"] = upstream
+    given = Settings(**own | settings)
     app = App(given, clock)
     listening = asyncio.Event()
     server = build_server(app, drain_s=given.drain_s, announce=listening.set)

@@ -1,28 +1,47 @@
 """One request out to a named upstream: where it is, how it is spoken to."""
 
-from collections.abc import MutableMapping
-from typing import Any, NamedTuple, cast
+from typing import cast
 
 import httpx
 
 from proxy.hosts import Accepts, accepts, known
 from proxy.settings import UpstreamSettings
 from proxy.targets import forwarded
-from proxy.upstream.request import Outgoing
-from proxy.upstream.transport import Transport, extensions_of
+from proxy.upstream.reply import Reply, Sender
+from proxy.upstream.transport import Transport
 
 
-class Reply(NamedTuple):
-    """The head of an answer, and its body as it comes.
+class HttpxSender:
+    """Sends over any httpx transport: HTTP/2, outbound proxies, scripted ones."""
 
-    Shapes: `headers` with the upstream's spelling, order and duplicates. Whoever gets
-    it closes `stream`.
-    """
+    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+        self._transport = transport
 
-    status: int
-    headers: list[tuple[bytes, bytes]]
-    stream: httpx.AsyncByteStream
-    extensions: MutableMapping[str, Any]
+    async def send(
+        self,
+        url: httpx.URL,
+        method: str,
+        target: bytes,
+        *,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | httpx.AsyncByteStream,
+    ) -> Reply:
+        """Send one request, as `Sender` says."""
+        request = httpx.Request(
+            method,
+            url,
+            headers=headers,
+            stream=httpx.ByteStream(body) if isinstance(body, bytes) else body,
+            extensions={"target": target},
+        )
+        response = await self._transport.handle_async_request(request)
+        return Reply(
+            response.status_code,
+            response.headers.raw,
+            # An async transport gives async streams, whatever httpx's type allows.
+            cast("httpx.AsyncByteStream", response.stream),
+            response.extensions,
+        )
 
 
 class Upstream:
@@ -45,6 +64,9 @@ class Upstream:
         self.name = name
         self.settings = settings
         self.transport = transport
+        self._sender: Sender = (
+            transport if isinstance(transport, Transport) else HttpxSender(transport)
+        )
         self.host: bytes = url.netloc
         self.accepts = accepts(url.host)
         self.mark = None if known(url.host) else mark
@@ -68,28 +90,12 @@ class Upstream:
         Shapes: `suffix` goes behind the base path byte for byte, `query` behind that.
         Raises: `UpstreamError`, whatever the transport.
         """
-        target = forwarded(self._base_path, suffix, query)
-        if isinstance(self.transport, Transport):
-            answer, ours, connection = await self.transport.exchange(
-                self.transport.pool(self._origin),
-                Outgoing(method, target, headers, body),
-            )
-            extensions = extensions_of(answer, connection)
-            return Reply(answer.status, answer.headers, ours, extensions)
-        request = httpx.Request(
-            method,
+        return await self._sender.send(
             self._origin,
+            method,
+            forwarded(self._base_path, suffix, query),
             headers=headers,
-            stream=httpx.ByteStream(body) if isinstance(body, bytes) else body,
-            extensions={"target": target},
-        )
-        response = await self.transport.handle_async_request(request)
-        return Reply(
-            response.status_code,
-            response.headers.raw,
-            # An async transport gives async streams, whatever httpx's type allows.
-            cast("httpx.AsyncByteStream", response.stream),
-            response.extensions,
+            body=body,
         )
 
     def accepts_without(self, refused: frozenset[str]) -> Accepts:

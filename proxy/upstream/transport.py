@@ -14,6 +14,7 @@ from proxy.upstream.dial import Origin
 from proxy.upstream.errors import RequestUnsendable, UpstreamGone
 from proxy.upstream.limits import Limits
 from proxy.upstream.pool import Pool
+from proxy.upstream.reply import Reply
 from proxy.upstream.request import Outgoing
 from proxy.upstream.stream import AnswerStream
 from proxy.upstream.tunnel import Tunnel
@@ -53,23 +54,31 @@ class Transport(httpx.AsyncBaseTransport):
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Return the answer once its head is here; its body follows in the stream."""
-        pool = self.pool(request.url)
-        answer, stream, connection = await self.exchange(pool, Outgoing.of(request))
+        status, headers, stream, extensions = await self._exchange(
+            request.url, Outgoing.of(request)
+        )
         return httpx.Response(
-            answer.status,
-            headers=answer.headers,
-            stream=stream,
-            extensions=extensions_of(answer, connection),
+            status, headers=headers, stream=stream, extensions=dict(extensions)
         )
 
-    async def exchange(
-        self, pool: Pool, outgoing: Outgoing
-    ) -> tuple[Answer, AnswerStream, Connection]:
-        """Return the head of the answer, and its body as it comes.
+    async def send(
+        self,
+        url: httpx.URL,
+        method: str,
+        target: bytes,
+        *,
+        headers: list[tuple[bytes, bytes]],
+        body: bytes | httpx.AsyncByteStream,
+    ) -> Reply:
+        """Send one request, as `Sender` says.
 
         The way without httpx's values: they cost 15 µs of an exchange's 150
         (2026-11-21).
         """
+        return await self._exchange(url, Outgoing(method, target, headers, body))
+
+    async def _exchange(self, url: httpx.URL, outgoing: Outgoing) -> Reply:
+        pool = self._pool_of(url)
         connection = pool.take() or await pool.acquire()
         reused = connection.reused
         try:
@@ -81,7 +90,13 @@ class Transport(httpx.AsyncBaseTransport):
                 raise
             connection = await pool.acquire(fresh=True)
             answer, stream = await _exchange(connection, outgoing)
-        return answer, stream, connection
+        extensions: dict[str, object] = {
+            "http_version": answer.version,
+            "reason_phrase": answer.reason,
+        }
+        if connection.inflow is not None:
+            extensions["network_stream"] = Tunnel(connection, connection.inflow)
+        return Reply(answer.status, answer.headers, stream, extensions)
 
     async def aclose(self) -> None:
         """Close all connections; whoever waits for an answer gets `UpstreamGone`."""
@@ -100,8 +115,7 @@ class Transport(httpx.AsyncBaseTransport):
             reused_total=sum(pool.reused_count for pool in pools),
         )
 
-    def pool(self, url: httpx.URL) -> Pool:
-        """Return the pool of a URL's origin."""
+    def _pool_of(self, url: httpx.URL) -> Pool:
         key = (url.scheme, url.host, url.port)
         pool = self._pools.get(key)
         if pool is None:
@@ -138,14 +152,3 @@ async def _exchange(
             connection, outgoing.stream, length_bytes=outgoing.length_bytes, head=head
         )
     return answer, stream
-
-
-def extensions_of(answer: Answer, connection: Connection) -> dict[str, object]:
-    """Return what httpx has no field for; after a 101, the tunnel."""
-    extensions: dict[str, object] = {
-        "http_version": answer.version,
-        "reason_phrase": answer.reason,
-    }
-    if connection.inflow is not None:
-        extensions["network_stream"] = Tunnel(connection, connection.inflow)
-    return extensions
