@@ -1,5 +1,6 @@
 """What the README tells people to write or type works as it stands there."""
 
+import ast
 import re
 from pathlib import Path
 
@@ -47,3 +48,21 @@ def test_every_link_within_the_checkout_leads_somewhere(page: str) -> None:
     assert [] == [
         link for link in links if not (ROOT / page).parent.joinpath(link).exists()
     ]
+
+
+def defined(path: str) -> set[str]:
+    """Return the functions and classes at the top of a file, none if it is missing."""
+    if not (ROOT / path).exists():
+        return set()
+    body = ast.parse((ROOT / path).read_text()).body
+    kinds = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    return {node.name for node in body if isinstance(node, kinds)}
+
+
+def test_every_promise_names_the_tests_that_carry_it() -> None:
+    rows = re.findall(r"^\| \*\*(P\d) .*$", README, re.MULTILINE)
+    assert [f"P{number}" for number in range(1, 8)] == rows
+    for row in re.findall(r"^\| \*\*P\d .*$", README, re.MULTILINE):
+        named = re.findall(r"`([\w/]+\.py)::(\w+)`", row)
+        assert named, row
+        assert [] == [at for at in named if at[1] not in defined(at[0])]
