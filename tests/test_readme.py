@@ -41,7 +41,9 @@ def test_every_make_target_that_is_named_exists(page: str) -> None:
     assert [] == [target for target in named if target not in targets]
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "deploy/README.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "bench/README.md", "deploy/README.md"]
+)
 def test_every_link_within_the_checkout_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()
     links = re.findall(r"\]\((?!https?:)([^)#]+)", text)
