@@ -4,6 +4,7 @@ import asyncio
 import os
 import random
 import secrets
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from storage.reading import Library, open_library
@@ -11,6 +12,10 @@ from storage.verify import Finding, verify
 from tests.crash.load import World, asked
 from tests.crash.oracle import Complaint, History, Kept, Key, Sums, judge
 from tests.crash.running import COMMAND, Running, serving
+
+# Storage that stalls would let answers go unrecorded, as it may (P4): this hold is so
+# long that a busy machine's disk cannot bring that about.
+PATIENT = {"SPIRITSAFE_HOLD_TIMEOUT_S": "100"}
 
 
 def seed() -> int:
@@ -79,16 +84,19 @@ async def killed_rounds(
     *arguments: str,
     rounds: int,
     command: tuple[str, ...] = COMMAND,
+    variables: Mapping[str, str] = PATIENT,
+    before: Callable[[Running], Awaitable[None]] | None = None,
 ) -> list[Complaint]:
     """Load, kill and restart on one file; return the first complaints, if any.
 
-    Storage that stalls would let answers go unrecorded, as it may (P4): the hold is so
-    long that a busy machine's disk cannot bring that about.
+    Shapes: `before` is called with the program, under load, right before each kill.
     """
     when = random.Random(world.seed)
 
     async def end(running: Running) -> None:
         await asyncio.sleep(when.uniform(0, 2.4))  # the random moment
+        if before is not None:
+            await before(running)
         await running.kill()
 
     for number in range(rounds + 1):
@@ -97,7 +105,7 @@ async def killed_rounds(
             upstream,
             *arguments,
             command=command,
-            variables={"SPIRITSAFE_HOLD_TIMEOUT_S": "100"},
+            variables=variables,
         ) as running:
             if number and (complaints := judged(world, db)):
                 return complaints
