@@ -11,7 +11,6 @@
     │   ├── TooLargeError      413  a captured body over its limit
     │   └── LoopError          508  our own mark came back to us
     └── OwnError               500  a defect of ours
-        └── BusyError          503  draining, full, storage in trouble (`fail_closed`)
 
 The upstream's failures live in `proxy/upstream/errors.py`; `answer` takes both.
 """
@@ -118,13 +117,6 @@ class LoopError(ClientError):
 
 class OwnError(SpiritsafeError):
     """A defect of ours."""
-
-
-class BusyError(OwnError):
-    """We cannot take the request now; nothing was sent, so it may come again."""
-
-    status_hint = 503
-    default_code = "unavailable"
 
 
 def answer(error: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

@@ -18,7 +18,6 @@ class Meters:
     def __init__(self) -> None:
         self.answers: Counter[tuple[str, str, int]] = Counter()
         self.relayed: Counter[str] = Counter()
-        self.refused: Counter[str] = Counter()
         self.own_buckets = [0] * (len(OWN_TIME_BUCKETS_US) + 1)
         self.own_us_total = 0
 

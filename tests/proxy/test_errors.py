@@ -28,7 +28,6 @@ OURS = [
     errors.TooLargeError,
     errors.LoopError,
     errors.OwnError,
-    errors.BusyError,
 ]
 
 
@@ -44,9 +43,7 @@ def test_every_error_is_openais_envelope_marked_as_ours(
     error = json.loads(body)["error"]
     assert error == {
         "message": "What failed, é.",
-        "type": "server_error"
-        if kind in {errors.OwnError, errors.BusyError}
-        else "invalid_request_error",
+        "type": "server_error" if kind is errors.OwnError else "invalid_request_error",
         "param": "x-header",
         "code": kind.default_code,
     }
@@ -67,7 +64,6 @@ def test_the_tree_in_the_docstring_names_every_error() -> None:
         (errors.LoopError("x"), b"false"),
         (errors.TooLargeError("x"), b"false"),
         (errors.BodyTimeoutError("x"), None),
-        (errors.BusyError("x"), None),
         (errors.OwnError("x"), None),
         (Upstream("unknown"), None),
     ],
@@ -85,7 +81,6 @@ def test_only_what_must_fail_again_says_not_to_retry(
         (Upstream("no"), b"no", b"1"),
         (Upstream("yes"), b"yes", None),
         (Upstream("unknown"), b"unknown", None),
-        (errors.BusyError("x"), b"no", b"1"),
         (errors.OwnError("x"), b"no", None),
         (errors.LoopError("x"), b"no", None),
         (errors.ClientError("x"), None, None),

@@ -1,4 +1,4 @@
-"""Claims about what never reaches a log line or a record."""
+"""Claims about what of a request target never reaches a record."""
 
 import pytest
 
@@ -31,42 +31,3 @@ def test_a_target_is_path_and_query_on_one_printable_line() -> None:
     assert redact.target(b"/v1/x", b"") == "/v1/x?"
     assert redact.target(b"/v1/x", b"key=CANARY&a=b") == "/v1/x?key=***&a=b"
     assert redact.target(b"/v1/\xc3\r\n", b"\x1b[1m").isprintable()
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "Authorization: Bearer CANARYKEY1",
-        "authorization=bearer CANARYKEY1; next",
-        "'authorization': 'Basic CANARYKEY1'",
-        "sent bearer CANARYKEY1, refused",
-        "Incorrect API key provided: sk-CANARYKEY1.",
-        "sk-proj-CANARYKEY1_x",
-        "ek_CANARYKEY1",
-        '{"api_key": "CANARYKEY1"}',
-        "x-api-key: CANARYKEY1",
-        "GET /v1?key=CANARYKEY1&b=c",
-        "openai-insecure-api-key.CANARYKEY1",
-        "https://user:CANARYKEY1@host/x",
-        "AIzaCANARYKEY1aaaaaaaaaaaaaaaa",
-    ],
-)
-def test_s03_messages_lose_what_looks_like_a_credential(text: str) -> None:
-    assert "CANARYKEY1" not in redact.message(text)
-    assert redact.MASK in redact.message(text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "plain words", "connect to https://api.openai.com/v1 failed", "risk-free task-list", "a key: none"],
-)  # fmt: skip
-def test_plain_messages_stay_as_they_are(text: str) -> None:
-    assert text == redact.message(text)
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize(
-    "piece", ["bearer ", "://", "sk-", "api_key=", "a", "://a@", "bearer\t"]
-)
-def test_s45_a_hostile_message_takes_linear_time(piece: str) -> None:
-    redact.message(piece * (200_000 // len(piece)))
