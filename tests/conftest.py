@@ -24,6 +24,6 @@ def _folders(
 
 
 @pytest.fixture(scope="session")
-def anyio_backend() -> str:
-    """Run `pytest.mark.anyio` tests on asyncio, where the program runs."""
-    return "asyncio"
+def anyio_backend() -> tuple[str, dict[str, bool]]:
+    """Run `pytest.mark.anyio` tests on the loop that `spiritsafe serve` runs."""
+    return "asyncio", {"use_uvloop": True}

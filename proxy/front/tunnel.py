@@ -6,7 +6,7 @@ Frames, subprotocols, extensions and close codes are the two ends' own business.
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import httptools
 from uvicorn.config import Config
@@ -76,8 +76,8 @@ class Tunnel(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from the HTTP protocol."""
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101  uvicorn gives nothing else
-        self._transport = transport
+        # uvloop's transports are no subclasses of asyncio's, only like them
+        self._transport = cast("asyncio.Transport", transport)
         self._state.connections.add(self)  # type: ignore[arg-type]  # it has `shutdown`, which is all that is called
 
     def data_received(self, data: bytes) -> None:

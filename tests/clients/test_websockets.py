@@ -27,6 +27,9 @@ from tests.living import Living, living_proxy
 
 pytestmark = pytest.mark.anyio
 
+PATIENCE_S = 20
+"""How long a test waits for what must come; it fails after that."""
+
 Play = Callable[[ServerConnection], Awaitable[None]]
 
 
@@ -79,9 +82,12 @@ async def sockets(
         default: dict[str, Any] = {"url": upstream.url}
         if tls:
             default["ca_file"] = folder / "ca.pem"
-        async with living_proxy(
-            folder / "s.db", upstream.url, upstreams={"default": default}
-        ) as proxy:
+        async with (
+            living_proxy(
+                folder / "s.db", upstream.url, upstreams={"default": default}
+            ) as proxy,
+            asyncio.timeout(PATIENCE_S),  # pytest-timeout cannot break into uvloop
+        ):
             yield upstream, proxy
 
 
