@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import errno
 import logging
 import math
+import os
 import signal
 import socket
+import stat
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -112,13 +115,20 @@ def host_and_port(listen: str) -> tuple[str, int]:
 
 
 def _bind_unix(path: Path) -> socket.socket:
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    with contextlib.suppress(ConnectionRefusedError, FileNotFoundError):
-        sock.connect(str(path))
-        sock.close()
-        raise OSError(98, "Address already in use")
-    sock.close()
-    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(str(path))
+        except FileNotFoundError:
+            pass
+        except ConnectionRefusedError:  # nobody listens, or it is no socket at all
+            if not stat.S_ISSOCK(path.stat().st_mode):
+                raise CannotListen(
+                    f"cannot listen on unix:{path}: there is a file that is no socket. "
+                    "Choose another path with --listen, or move it away"
+                ) from None
+            path.unlink()
+        else:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     sock.bind(str(path))
     path.chmod(0o600)
