@@ -69,17 +69,9 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
 
     Shapes: `sse` says that the answer came as an event stream.
     """
+    tape.sealed = True
     answer_bytes = b"".join(tape.chunks)
-    answer = read_answer(
-        tape.endpoint,
-        status=tape.status,
-        content_type=tape.header(b"content-type"),
-        content_encoding=tape.header(b"content-encoding"),
-        asked_stream=tape.plan.streamed,
-        chunks=tape.chunks,
-        times_us=tape.times_us,
-        ended_clean=ending.clean and tape.whole,
-    )
+    answer = read_tape(tape, ended_clean=ending.clean and tape.whole)
     state, reason = judge(tape, ending, answer, sse=sse)
     flags = tape.plan.flags + ending.flags + answer.flags
     kept = tape.plan.content_kept
@@ -116,6 +108,20 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
         )
         if kept
         else (),
+    )
+
+
+def read_tape(tape: Tape, *, ended_clean: bool) -> Answer:
+    """Return what the record tells of the answer on a tape."""
+    return read_answer(
+        tape.endpoint,
+        status=tape.status,
+        content_type=tape.header(b"content-type"),
+        content_encoding=tape.header(b"content-encoding"),
+        asked_stream=tape.plan.streamed,
+        chunks=tape.chunks,
+        times_us=tape.times_us,
+        ended_clean=ended_clean,
     )
 
 

@@ -15,7 +15,8 @@ from storage.records import Chunk, Endpoint, Exchange, HeaderPairs, Progress
 class Tape:
     """The bytes of one answer with their times, beside the plan of its request.
 
-    Shapes: `key` is the caller's, in memory only, to find it where it must not be kept.
+    Shapes: `key` is the caller's, in memory only, to find it where it must not be kept;
+    `sealed` says that the finished exchange is made: nothing is open after it.
 
     Units: `created_at` is microseconds since the epoch, times are microseconds after
     that, measured on the monotonic clock.
@@ -38,6 +39,7 @@ class Tape:
         "recorded_headers",
         "request",
         "request_headers",
+        "sealed",
         "size_bytes",
         "started_ns",
         "status",
@@ -82,6 +84,7 @@ class Tape:
         self.size_bytes = 0
         self.kept_bytes = 0
         self.open_exchange: Exchange | None = None
+        self.sealed = False
         self._saved_chunks = 0
         self._digest = None if max_kept_bytes else hashlib.sha256()
 
@@ -128,10 +131,12 @@ class Tape:
         return digest.digest()
 
     def unsaved(self, opened: Callable[["Tape"], Exchange]) -> Progress | None:
-        """Return what came since the last call, or None when nothing did.
+        """Return what came since the last call, or None when nothing is to be saved.
 
         Shapes: `opened` makes the open exchange of this tape, without its answer.
         """
+        if self.sealed:
+            return None
         start, stop = self._saved_chunks, len(self.chunks)
         exchange = self.open_exchange
         if exchange is not None and start == stop:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import TypeAlias
 
 import msgspec
-from sqlalchemy import bindparam, delete, update
+from sqlalchemy import bindparam, delete, select, update
 
 from storage import statements
 from storage.bodies import Packer
@@ -31,6 +31,7 @@ _UPDATE_OPEN = statements.text_of(
         status=0, first_token_at=0, completion_id="", model_served="", answer_size=0
     )
 )
+_FIND = statements.text_of(select(_columns.seq).where(_columns.id == ""))
 _DELETE_PARTS = statements.text_of(delete(parts).where(parts.c.seq == 0))
 _UPDATE_EPOCH = statements.text_of(
     update(epochs)
@@ -91,6 +92,7 @@ class _Rows:
         self.pieces: list[tuple[int, bytes, int, bytes]] = []
         self.tags: list[tuple[str, str, int]] = []
         self.parts: list[tuple[int, int, bytes, bytes]] = []
+        self.names: set[str] = set()  # of the exchanges that ended
         self.complete = 0
         self.incomplete = 0
 
@@ -155,6 +157,7 @@ class Writer:
         known = self._open.pop(exchange.id, None)
         seq = self._next_seq() if known is None else known[0]
         target = rows.new if known is None else rows.ended
+        rows.names.add(exchange.id)
         self._add(exchange, draft, seq=seq, rows=rows, target=target)
         if exchange.state == "complete":
             rows.complete += 1
@@ -164,6 +167,8 @@ class Writer:
     def _go_on(self, progress: Progress, draft: _Draft, rows: _Rows) -> None:
         exchange = progress.exchange
         known = self._open.get(exchange.id)
+        if known is None and self._has_ended(exchange.id, rows):
+            return  # what comes too late must not fail its batch
         if known is None:
             known = (self._next_seq(), 0)
             self._add(exchange, draft, seq=known[0], rows=rows, target=rows.new)
@@ -184,6 +189,12 @@ class Writer:
             rows.parts.append((seq, number, progress.part, chunks))
             number += 1
         self._open[exchange.id] = (seq, number)
+
+    def _has_ended(self, name: str, rows: _Rows) -> bool:
+        """Ask the file: it is asked once for what runs long, and costs no memory."""
+        if name in rows.names:
+            return True
+        return self._connection.execute(_FIND, (name,)).fetchone() is not None
 
     def _next_seq(self) -> int:
         self._last_seq += 1

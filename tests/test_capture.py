@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 from hashlib import sha256
 from pathlib import Path
 
@@ -154,3 +155,42 @@ async def test_a_slow_refusal_leaves_no_trace_in_the_proof(
     assert CHAT == upstream.requests[-1].body
     assert sha256(CHAT).digest() == kept.sent_sha256
     assert ["accept-encoding"] == [edit.member for edit in kept.edits]
+
+
+async def test_nothing_is_noted_of_an_exchange_that_was_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A note behind the final record would open a second row under the same id."""
+    monkeypatch.setattr("proxy.forward.SAVE_EVERY_S", 0.01)
+    db = tmp_path / "s.db"
+    locked = asyncio.Event()
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.events(delta("one"), end=False)
+        await locked.wait()
+        for event in (delta("two", "stop"), DONE):
+            await wire.send(b"%x\r\n%b\r\n" % (len(event), event))
+        await wire.send(b"0\r\n\r\n")
+
+    async with (
+        scripted_upstream(script) as upstream,
+        living_proxy(db, upstream.url, hold_timeout_s=30) as proxy,
+        RawClient.connect(proxy.port) as client,
+    ):
+        await client.post("/v1/chat/completions", STREAMED)
+        await client.head()
+        async with asyncio.timeout(30):
+            while not kept_in(db):  # noqa: ASYNC110  a file has no event
+                await asyncio.sleep(0.01)
+        blocker = sqlite3.connect(db, isolation_level=None)
+        blocker.execute("BEGIN IMMEDIATE")  # a foreign writer: SQLITE_BUSY
+        locked.set()
+        await client.reader.readuntil(delta("two", "stop"))
+        await asyncio.sleep(0.2)  # time for many notes, were there any
+        blocker.close()
+        await client.reader.readuntil(DONE)
+        (kept,) = kept_in(db)
+    errors = [one for one in caplog.records if one.levelname == "ERROR"]
+    assert [] == errors
+    assert "complete" == kept.row.state
+    assert delta("one") + delta("two", "stop") + DONE == kept.answer
