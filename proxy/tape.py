@@ -24,6 +24,7 @@ class Tape:
 
     __slots__ = (
         "_digest",
+        "_saved_bytes",
         "_saved_chunks",
         "chunks",
         "created_at",
@@ -85,6 +86,7 @@ class Tape:
         self.kept_bytes = 0
         self.open_exchange: Exchange | None = None
         self.sealed = False
+        self._saved_bytes = 0
         self._saved_chunks = 0
         self._digest = None if max_kept_bytes else hashlib.sha256()
 
@@ -143,12 +145,14 @@ class Tape:
             return None
         if exchange is None or exchange.status != self.status:
             exchange = self.open_exchange = opened(self)
+        at_byte, self._saved_bytes = self._saved_bytes, self.kept_bytes
         self._saved_chunks = stop
         if not self.plan.content_kept:
             start = stop
         return Progress(
             exchange=exchange,
             part=b"".join(self.chunks[start:stop]),
+            at_byte=at_byte,
             chunks=sizes_and_times(self.chunks[start:stop], self.times_us[start:stop]),
         )
 

@@ -149,7 +149,7 @@ def assemble(connection: sqlite3.Connection, row: Row) -> Kept:
     )
     extras, chunks = unpack_extras(extras_data), unpack_chunks(chunks_data)
     if row.state == "open":
-        answer, chunks = read_parts(connection, row.seq)
+        answer, chunks, _ = read_parts(connection, row.seq)
         size = len(answer)
     cuts = [
         Cut(member, at, separator, _chain(connection, node, packer))

@@ -124,8 +124,10 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     Shapes: `exchange` has state `open` and an empty answer; `part` holds the answer
     bytes that arrived since the last progress of the same exchange, in order.
+    Units: `at_byte` is where in the answer the part begins.
     """
 
     exchange: Exchange
     part: bytes
+    at_byte: int
     chunks: tuple[Chunk, ...] = ()

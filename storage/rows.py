@@ -95,6 +95,12 @@ def pack_extras(exchange: Exchange) -> bytes:
     )
 
 
+def flagged(extras: bytes, flag: str) -> bytes:
+    """Return what `pack_extras` packed, with one more flag."""
+    told = _extras_decoder.decode(extras)
+    return _encode(msgspec.structs.replace(told, flags=(*told.flags, flag)))
+
+
 def unpack_extras(data: bytes) -> Extras:
     """Return what `pack_extras` packed."""
     return _extras_decoder.decode(data)

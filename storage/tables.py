@@ -96,6 +96,8 @@ parts = Table(
     metadata,
     Column("seq", Integer, primary_key=True),
     Column("number", Integer, primary_key=True),
+    # Where in the answer it begins: a note that never got here leaves a gap.
+    Column("at_byte", Integer, nullable=False),
     Column("data", LargeBinary, nullable=False),
     Column("chunks", LargeBinary, nullable=False),
     sqlite_with_rowid=False,

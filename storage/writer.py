@@ -91,7 +91,7 @@ class _Rows:
         self.packed_payloads: list[tuple[object, ...]] = []
         self.pieces: list[tuple[int, bytes, int, bytes]] = []
         self.tags: list[tuple[str, str, int]] = []
-        self.parts: list[tuple[int, int, bytes, bytes]] = []
+        self.parts: list[tuple[int, int, int, bytes, bytes]] = []
         self.names: set[str] = set()  # of the exchanges that ended
         self.complete = 0
         self.incomplete = 0
@@ -186,7 +186,8 @@ class Writer:
         seq, number = known
         if progress.part and exchange.content_kept:
             chunks = pack_chunks(progress.chunks)
-            rows.parts.append((seq, number, progress.part, chunks))
+            at_byte = progress.at_byte
+            rows.parts.append((seq, number, at_byte, progress.part, chunks))
             number += 1
         self._open[exchange.id] = (seq, number)
 

@@ -69,6 +69,7 @@ CREATE TABLE payloads (
 CREATE TABLE parts (
     seq INTEGER NOT NULL,
     number INTEGER NOT NULL,
+    at_byte INTEGER NOT NULL,
     data BLOB NOT NULL,
     chunks BLOB NOT NULL,
     PRIMARY KEY (seq, number)

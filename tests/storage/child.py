@@ -18,7 +18,7 @@ async def record_on(recorder: Recorder, lane: int) -> None:
         if lane == 0:
             begun = exchange(state="open", answer=b"", answer_keys=())
             recorder.accept(begun.id)
-            recorder.note(Progress(exchange=begun, part=b"so far"))
+            recorder.note(Progress(exchange=begun, part=b"so far", at_byte=0))
         await recorder.keep(made)
         sys.stdout.write(made.id + "\n")
         sys.stdout.flush()

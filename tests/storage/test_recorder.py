@@ -135,7 +135,9 @@ async def test_progress_is_one_row_that_the_end_completes(tmp_path: Path) -> Non
         for start in (0, half):
             part = made.answer[start : start + half]
             chunk = Chunk(len(part), start)
-            recorder.note(Progress(exchange=begun, part=part, chunks=(chunk,)))
+            recorder.note(
+                Progress(exchange=begun, part=part, at_byte=start, chunks=(chunk,))
+            )
             other = exchange()
             await keep(recorder, other)
         with open_library(path) as library:
@@ -163,7 +165,7 @@ async def test_opted_out_content_leaves_no_trace(tmp_path: Path) -> None:
     begun = msgspec.structs.replace(made, state="open", answer=b"")
     async with Recorder.open(path, clock=clock) as recorder:
         recorder.accept(made.id)
-        recorder.note(Progress(exchange=begun, part=canary.encode()))
+        recorder.note(Progress(exchange=begun, part=canary.encode(), at_byte=0))
         await recorder.keep(made)
         assert len(names(tmp_path)) == 4
         assert names(tmp_path, canary.encode()) == []
@@ -192,7 +194,7 @@ async def test_a_clean_end_accounts_for_all(tmp_path: Path) -> None:
     async with Recorder.open(path, clock=clock) as recorder:
         cut = exchange(state="incomplete", reason="upstream_truncated")
         recorder.accept(open_one.id)
-        recorder.note(Progress(exchange=open_one, part=b"so far"))
+        recorder.note(Progress(exchange=open_one, part=b"so far", at_byte=0))
         recorder.accept("ex_never")
         await keep(recorder, exchange(), cut)
         assert recorder.counters.in_flight == 2
@@ -337,7 +339,7 @@ async def record_with_a_broken_writer(path: Path) -> None:
         assert isinstance(first[0], StorageFailed)
         later = await keep(recorder, exchange())
         assert isinstance(later[0], StorageFailed)
-        recorder.note(Progress(exchange=exchange(state="open"), part=b""))
+        recorder.note(Progress(exchange=exchange(state="open"), part=b"", at_byte=0))
         await recorder.room()
         assert recorder.failing
         assert recorder.counters.unrecorded == {"recorder_stopped": 2}

@@ -69,9 +69,13 @@ async def leave_unclean(path: Path) -> str:
         done = exchange()
         for name in (done.id, begun.id, "ex_lost", "ex_lost_too"):
             recorder.accept(name)
+        at_byte = 0
         for number, part in enumerate((b"one ", b"two ", b"three")):
             chunk = Chunk(len(part), 100 * number)
-            recorder.note(Progress(exchange=begun, part=part, chunks=(chunk,)))
+            recorder.note(
+                Progress(exchange=begun, part=part, at_byte=at_byte, chunks=(chunk,))
+            )
+            at_byte += len(part)
         await recorder.keep(done)
         recorder.drop("ex_lost_too", "hold_timeout")
         last = exchange()

@@ -175,7 +175,7 @@ async def test_tail_follows_rows_as_they_end(tmp_path: Path) -> None:
         assert child.stdout is not None
         assert one.id == json.loads(child.stdout.readline())["id"]
         opened = exchange(id=late.id, state="open", answer=b"", answer_keys=())
-        recorder.note(Progress(exchange=opened, part=b"so far"))
+        recorder.note(Progress(exchange=opened, part=b"so far", at_byte=0))
         await recorder.keep(two)
         assert two.id == json.loads(child.stdout.readline())["id"]
         await recorder.keep(late)
