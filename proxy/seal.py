@@ -5,6 +5,7 @@ import hashlib
 import msgspec
 
 from proxy.answer import Answer, read_answer
+from proxy.decode import decode
 from proxy.rules import holds
 from proxy.tape import Tape, sizes_and_times
 from storage.records import Exchange, Reason, State, Usage
@@ -75,9 +76,10 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
     state, reason = judge(tape, ending, answer, sse=sse)
     flags = tape.plan.flags + ending.flags + answer.flags
     kept = tape.plan.content_kept
-    if kept and holds(answer_bytes, tape.key):  # an upstream that echoes it (P5)
+    if says_key(tape, answer_bytes):  # an upstream that echoes it (P5)
         kept = False
         tape.forget_content()
+        answer = without_words(answer)
     if not tape.whole:
         flags += ("truncated_record",)
     if ending.terminal and not answer.finish_reason:
@@ -122,6 +124,23 @@ def read_tape(tape: Tape, *, ended_clean: bool) -> Answer:
         chunks=tape.chunks,
         times_us=tape.times_us,
         ended_clean=ended_clean,
+    )
+
+
+def says_key(tape: Tape, answer_bytes: bytes) -> bool:
+    """Return whether an answer holds the caller's key, under its codings too."""
+    if tape.key is None:
+        return False
+    coding = tape.header(b"content-encoding")
+    return holds(answer_bytes, tape.key) or (
+        bool(coding) and holds(decode(answer_bytes, coding).data, tape.key)
+    )
+
+
+def without_words(answer: Answer) -> Answer:
+    """Return what is told of an answer, without any text that the upstream chose."""
+    return msgspec.structs.replace(
+        answer, completion_id="", model="", finish_reason=None
     )
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from proxy.rules import Plan
+from proxy.rules import Plan, holds
 from storage.records import Chunk, Endpoint, Exchange, HeaderPairs, Progress
 
 
@@ -26,6 +26,7 @@ class Tape:
         "_digest",
         "_saved_bytes",
         "_saved_chunks",
+        "_seam",
         "chunks",
         "created_at",
         "endpoint",
@@ -88,6 +89,7 @@ class Tape:
         self.sealed = False
         self._saved_bytes = 0
         self._saved_chunks = 0
+        self._seam = b""
         self._digest = None if max_kept_bytes else hashlib.sha256()
 
     def add(self, chunk: bytes, now_ns: int) -> None:
@@ -140,9 +142,12 @@ class Tape:
         if self.sealed:
             return None
         start, stop = self._saved_chunks, len(self.chunks)
-        exchange = self.open_exchange
-        if exchange is not None and start == stop:
+        if self.open_exchange is not None and start == stop:
             return None
+        part = b"".join(self.chunks[start:stop])
+        if self.plan.content_kept:
+            self._look_for_key(part)
+        exchange = self.open_exchange
         if exchange is None or exchange.status != self.status:
             exchange = self.open_exchange = opened(self)
         at_byte, self._saved_bytes = self._saved_bytes, self.kept_bytes
@@ -151,10 +156,19 @@ class Tape:
             start = stop
         return Progress(
             exchange=exchange,
-            part=b"".join(self.chunks[start:stop]),
+            part=part if start < stop else b"",
             at_byte=at_byte,
             chunks=sizes_and_times(self.chunks[start:stop], self.times_us[start:stop]),
         )
+
+    def _look_for_key(self, part: bytes) -> None:
+        """Forget the content when the answer, with this part, holds the key (P5)."""
+        if self.key is None:
+            return
+        seen = self._seam + part
+        if holds(seen, self.key):
+            self.forget_content()
+        self._seam = seen[-len(self.key) :]
 
 
 def sizes_and_times(

@@ -18,7 +18,7 @@ from storage.pieces import Content, Pieces, content
 from storage.records import Exchange, Progress
 from storage.rows import Links, exchange_row, pack_chunks, pack_extras, pack_layout
 from storage.split import Cut, split
-from storage.tables import epochs, exchanges, parts
+from storage.tables import epochs, exchanges, parts, payloads
 from storage.threads import may_repeat
 
 Item: TypeAlias = Exchange | Progress
@@ -33,6 +33,7 @@ _UPDATE_OPEN = statements.text_of(
 )
 _FIND = statements.text_of(select(_columns.seq).where(_columns.id == ""))
 _DELETE_PARTS = statements.text_of(delete(parts).where(parts.c.seq == 0))
+_DELETE_PAYLOAD = statements.text_of(delete(payloads).where(payloads.c.seq == 0))
 _UPDATE_EPOCH = statements.text_of(
     update(epochs)
     .where(epochs.c.id == bindparam("id_"))
@@ -84,7 +85,7 @@ class _Rows:
 
     def __init__(self) -> None:
         self.new: list[tuple[object, ...]] = []
-        self.ended: list[tuple[object, ...]] = []  # rows that were open until now
+        self.ended: list[tuple[object, ...]] = []  # rows that were there already
         self.open: list[tuple[object, ...]] = []  # what changed in rows still open
         self.payloads: list[tuple[object, ...]] = []  # without their packed columns
         self.bodies: list[bytes] = []  # those columns, `_PACKED` to a row
@@ -92,6 +93,7 @@ class _Rows:
         self.pieces: list[tuple[int, bytes, int, bytes]] = []
         self.tags: list[tuple[str, str, int]] = []
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
+        self.forgotten: list[tuple[int]] = []  # what open rows had kept until now
         self.names: set[str] = set()  # of the exchanges that ended
         self.complete = 0
         self.incomplete = 0
@@ -158,6 +160,8 @@ class Writer:
         seq = self._next_seq() if known is None else known[0]
         target = rows.new if known is None else rows.ended
         rows.names.add(exchange.id)
+        if known is not None and not exchange.content_kept:
+            rows.forgotten.append((seq,))
         self._add(exchange, draft, seq=seq, rows=rows, target=target)
         if exchange.state == "complete":
             rows.complete += 1
@@ -172,6 +176,9 @@ class Writer:
         if known is None:
             known = (self._next_seq(), 0)
             self._add(exchange, draft, seq=known[0], rows=rows, target=rows.new)
+        elif not exchange.content_kept:  # perhaps no more: what was noted goes
+            self._add(exchange, draft, seq=known[0], rows=rows, target=rows.ended)
+            rows.forgotten.append(known[:1])
         else:
             rows.open.append(
                 (
@@ -300,6 +307,8 @@ class Writer:
                 connection.executemany(_UPDATE_OPEN, rows.open)
             if rows.ended:
                 connection.executemany(_DELETE_PARTS, [row[:1] for row in rows.ended])
+            if rows.forgotten:
+                connection.executemany(_DELETE_PAYLOAD, rows.forgotten)
             connection.execute(_UPDATE_EPOCH, (*counts, tally.unrecorded, self._epoch))
 
 

@@ -37,6 +37,7 @@ _WRITER_PRAGMAS = (
     "mmap_size = 0",
     "temp_store = MEMORY",
     "cache_size = -16384",  # KiB
+    "secure_delete = ON",  # what was noted of an answer and is forgotten is gone (P5)
 )
 
 
