@@ -5,7 +5,9 @@ the next batch. No timer and no batch size: the fsync under way is the time to g
 """
 
 import asyncio
+import logging
 import time
+import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +22,8 @@ from storage.errors import StorageFailed
 from storage.records import Exchange, Progress
 from storage.recovery import RecoveryReport
 from storage.writer import Item
+
+_log = logging.getLogger(__name__)
 
 # In `relaxed` nobody waits, so batches may gather: half of the 50 ms that are promised.
 _RELAXED_PAUSE_S = 0.025
@@ -99,6 +103,7 @@ class Recorder:
             task = asyncio.create_task(  # noqa: TID251  the one writer; ended below
                 recorder._run(monotonic_ns), name="recorder"
             )
+            task.add_done_callback(_tell_defect)
             try:
                 yield recorder
             finally:
@@ -266,6 +271,14 @@ class Recorder:
                     self._ledger.settle(name, "proxy_shutdown")
                 else:
                     self._ledger.lose(name, "never_ended")
+
+
+def _tell_defect(task: asyncio.Task[None]) -> None:
+    """Log the end of a writer that nobody asked to end, at once and without bodies."""
+    error = None if task.cancelled() else task.exception()
+    if error is not None:
+        where = "".join(traceback.format_tb(error.__traceback__))
+        _log.critical("the recorder stopped: %s\n%s", type(error).__name__, where)
 
 
 def item_id(item: Item) -> str:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.commits import Outcome
 from tests.living import Living, RawClient, living_proxy
 from tests.scripted_upstream import (
     CHAT,
@@ -51,6 +52,31 @@ async def test_it_is_not_ready_while_storage_fails(tmp_path: Path) -> None:
         await client.body(headers)
         assert "yes" == headers["x-spiritsafe-recorded"]
         assert (200, b"ready\n") == await ask(proxy, "/readyz")
+
+
+async def test_a_recorder_that_stopped_says_so_at_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A defect of ours in the writer; its words might be those of a body."""
+
+    async def defect(*_: object, **__: object) -> list[Outcome]:
+        raise LookupError("words of a body")
+
+    with pytest.RaisesGroup(LookupError):
+        async with (
+            scripted_upstream(plain) as upstream,
+            living_proxy(tmp_path / "s.db", upstream.url) as proxy,
+            RawClient.connect(proxy.port) as client,
+        ):
+            proxy.app._recorder._commits.write = defect  # type: ignore[method-assign]  # broken
+            await client.post("/v1/chat/completions", CHAT)
+            _, headers = await client.head()
+            assert completion() == await client.body(headers)
+            assert "no" == headers["x-spiritsafe-recorded"]
+            assert (503, b"storage is failing\n") == await ask(proxy, "/readyz")
+            (told,) = [one for one in caplog.records if one.levelname == "CRITICAL"]
+            assert "the recorder stopped: LookupError" in told.getMessage()
+            assert "words of a body" not in told.getMessage()
 
 
 async def test_it_is_not_ready_while_draining(tmp_path: Path) -> None:
