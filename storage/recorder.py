@@ -165,8 +165,8 @@ class Recorder:
     def note(self, progress: Progress) -> None:
         """Record what an unfinished exchange has so far, with the next commit."""
         if not self._stopped:
-            size = len(progress.exchange.request) + len(progress.part)
-            self._put(_Entry(progress, size, None))
+            # The request is the tape's own, and is counted once, by `keep`.
+            self._put(_Entry(progress, len(progress.part), None))
 
     def drop(self, name: str, reason: str) -> None:
         """Count an accepted exchange that will not be kept."""

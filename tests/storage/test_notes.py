@@ -9,7 +9,7 @@ import pytest
 from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Chunk, Progress
-from tests.storage.make import clock, exchange
+from tests.storage.make import chat, clock, exchange
 from tests.storage.test_recorder import findings, keep, rows
 
 pytestmark = pytest.mark.anyio
@@ -61,3 +61,16 @@ async def test_an_answer_with_a_lost_part_ends_before_it(tmp_path: Path) -> None
     assert (kept.kept_size, kept.row.answer_size) == (4, 13)
     assert [chunk.size_bytes for chunk in kept.chunks] == [4]
     assert findings(path) == []
+
+
+async def test_a_note_takes_the_room_of_its_part_alone(tmp_path: Path) -> None:
+    """A request of a megabyte that runs a minute is no sixty megabytes."""
+    begun = exchange(chat(("user", "x" * 100_000)), state="open", answer=b"")
+    async with Recorder.open(
+        tmp_path / "a.db", clock=clock, max_queue_bytes=1000
+    ) as recorder:
+        recorder.accept(begun.id)
+        for at_byte in range(3):
+            recorder.note(Progress(exchange=begun, part=b"x", at_byte=at_byte))
+        assert recorder.counters.queue_bytes == 3
+        assert not recorder.full
