@@ -72,10 +72,11 @@ class App:
         Raises: `StorageError` and `ValueError` with a sentence for the operator.
         """
         settings = self._settings
+        db = settings.db.resolve()  # a link to it has the same secret and owner
         async with AsyncExitStack() as stack:
             self._recorder = await stack.enter_async_context(
                 Recorder.open(
-                    settings.db,
+                    db,
                     durability=settings.durability,
                     max_queue_bytes=settings.max_queue_bytes,
                     clock=self._clock.wall_us,
@@ -92,7 +93,7 @@ class App:
                 Wiring(settings, self._recorder, self._meters, self._clock),
                 self._upstreams,
                 through,
-                secret=load_secret(settings.db.with_name(settings.db.name + ".secret")),
+                secret=load_secret(db.with_name(db.name + ".secret")),
                 new_id=Ids(),
             )
             self._dispatch = Dispatch(

@@ -89,7 +89,7 @@ class Recorder:
         Raises: `DatabaseInUse`, `DatabaseTooNew`, `NotOurDatabase`, `CannotOpen`,
         `UnsafeFileSystem`; `OSError` where it cannot be made.
         """
-        create(path)
+        path = create(path)
         with Owner(path):
             commits = Commits(path, monotonic_ns=monotonic_ns)
             report = await commits.open(now_at=clock())

@@ -17,10 +17,12 @@ _UNSAFE = {
 class Owner:
     """Holds the lock on `<database>.owner` until it is closed.
 
+    It lies beside the file itself, whatever links lead there: SQLite's log does too.
     Raises: `DatabaseInUse` when another process, or another owner here, has it.
     """
 
     def __init__(self, database: Path) -> None:
+        database = database.resolve()
         path = database.with_name(database.name + ".owner")
         self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
@@ -51,15 +53,18 @@ class Owner:
         self.close()
 
 
-def create(database: Path) -> None:
+def create(database: Path) -> Path:
     """Create the file, for its owner's eyes only, and its folder, where missing.
 
+    Shapes: returns where the file is, behind all links.
     Raises: `UnsafeFileSystem`; `OSError`.
     """
+    database = database.resolve()
     database.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     refuse_unsafe(database.parent, read_mounts())
     if not database.exists():
         os.close(os.open(database, os.O_RDWR | os.O_CREAT, 0o600))
+    return database
 
 
 def refuse_unsafe(folder: Path, mountinfo: str) -> None:

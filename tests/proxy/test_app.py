@@ -79,6 +79,22 @@ async def test_a_recorder_that_stopped_says_so_at_once(
             assert "words of a body" not in told.getMessage()
 
 
+async def test_a_link_to_the_file_leads_to_the_same_secret(tmp_path: Path) -> None:
+    """A second secret would make other projects of the same keys."""
+    link = tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(tmp_path / "s.db")
+    secrets = set()
+    for db in (link, tmp_path / "s.db"):
+        async with (
+            scripted_upstream(plain) as upstream,
+            living_proxy(db, upstream.url),
+        ):
+            secrets.add((tmp_path / "s.db.secret").read_text())
+    assert 1 == len(secrets)
+    assert [link] == list(link.parent.iterdir())
+
+
 async def test_it_is_not_ready_while_draining(tmp_path: Path) -> None:
     async with (
         scripted_upstream(plain) as upstream,

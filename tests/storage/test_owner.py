@@ -34,6 +34,15 @@ def test_the_lock_is_held_until_it_is_closed(tmp_path: Path) -> None:
     Owner(path).close()
 
 
+def test_a_link_to_the_file_has_the_same_owner(tmp_path: Path) -> None:
+    path, link = tmp_path / "a.db", tmp_path / "elsewhere" / "link.db"
+    link.parent.mkdir()
+    link.symlink_to(path)
+    with Owner(path), pytest.raises(DatabaseInUse, match=str(os.getpid())):
+        Owner(link)
+    assert [link] == list(link.parent.iterdir())
+
+
 @pytest.mark.parametrize(
     ("kind", "refused"),
     [
