@@ -73,6 +73,9 @@ class Tunnel(asyncio.Protocol):
         self._writable = asyncio.Event()
         self._writable.set()
         self._ended = False
+        self._joining: asyncio.Task[None] | None = (
+            None  # until the upstream has switched
+        )
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the connection over from the HTTP protocol."""
@@ -90,6 +93,7 @@ class Tunnel(asyncio.Protocol):
             task = loop.create_task(self._serve(serve))  # uvicorn's set owns it
             self._state.tasks.add(task)
             task.add_done_callback(self._state.tasks.discard)
+            self._joining = task
             return
         self._waiting += data
         self._arrived.set()
@@ -112,7 +116,9 @@ class Tunnel(asyncio.Protocol):
         return True
 
     def connection_lost(self, _: Exception | None) -> None:
-        """Wake whoever waits for the client."""
+        """Wake whoever waits for the client, or ask the upstream no longer."""
+        if self._joining is not None:
+            self._joining.cancel()
         self._state.connections.discard(self)
         self._ended = True
         self._arrived.set()
@@ -149,6 +155,7 @@ class Tunnel(asyncio.Protocol):
 
     async def join(self, far: FarEnd) -> None:
         """Carry bytes both ways until either side has ended."""
+        self._joining = None
         try:
             async with asyncio.TaskGroup() as both:
                 inward = both.create_task(_carry(far.read, self.write))
