@@ -9,6 +9,8 @@
     │   ├── MethodError        405  a method we never forward
     │   ├── BodyTimeoutError   408  the body came too slowly, or not to its end
     │   ├── TooLargeError      413  a captured body over its limit
+    │   ├── LongTargetError    414  a request target over its limit
+    │   ├── HeadTooLargeError  431  a request head over its limits
     │   └── LoopError          508  our own mark came back to us
     └── OwnError               500  a defect of ours
 
@@ -106,6 +108,20 @@ class TooLargeError(ClientError):
 
     status_hint = 413
     default_code = "request_too_large"
+
+
+class LongTargetError(ClientError):
+    """The request target is over its limit."""
+
+    status_hint = 414
+    default_code = "target_too_long"
+
+
+class HeadTooLargeError(ClientError):
+    """The request head is over its limits."""
+
+    status_hint = 431
+    default_code = "head_too_large"
 
 
 class LoopError(ClientError):

@@ -11,8 +11,17 @@ import httptools
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.errors import ClientError, answer
+from proxy.errors import ClientError, HeadTooLargeError, LongTargetError, answer
 from proxy.front.turn import STATUS_LINES, Turn
+
+MAX_HEAD_BYTES = 64 * 1024
+"""Of one request head, which is what Python's `http.server` allows for one line."""
+
+MAX_FIELDS = 100
+"""Header fields of one request, as Apache's `LimitRequestFields` and gunicorn."""
+
+MAX_TARGET_BYTES = 16 * 1024
+"""Of a request target; RFC 9110 §4.1 asks for 8000 octets at least."""
 
 MALFORMED = ClientError(
     "This is no HTTP/1.1 request that can be trusted: its head or its framing is "
@@ -29,24 +38,52 @@ class Connection(HttpToolsProtocol):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._ahead: list[Turn] = []  # of `cycle`, where requests are pipelined
+        self._in_head = True
+        self._head_bytes = 0  # read of a head that has not ended
 
     def data_received(self, data: bytes) -> None:
-        """Parse what came, up to where another protocol is offered."""
+        """Parse what came, but of a head nothing beyond its limit (H-41).
+
+        A head that begins behind another request is counted from the next read on.
+        """
         self._unset_keepalive_if_required()
-        try:
-            self.parser.feed_data(data)
-        except httptools.HttpParserError:
-            self._refuse(MALFORMED)
-        except httptools.HttpParserUpgrade as exc:
-            if super()._should_upgrade():
-                self.handle_websocket_upgrade()
-            elif self._should_upgrade():
-                self._decline(data[exc.args[0] :])
+        if self._in_head:
+            room = MAX_HEAD_BYTES - self._head_bytes
+            self._head_bytes += len(data)
+            if len(data) > room:
+                self._parse(data[:room])
+                if self._head_bytes:  # no head has ended yet
+                    self._refuse(
+                        HeadTooLargeError(
+                            f"The request head is larger than {MAX_HEAD_BYTES} bytes: "
+                            "send fewer or shorter headers."
+                        )
+                    )
+                    return
+                data = data[room:]
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        while data:
+            try:
+                self.parser.feed_data(data)
+            except httptools.HttpParserError as exc:
+                cause = exc.__context__  # what a callback of ours raised
+                self._refuse(cause if isinstance(cause, ClientError) else MALFORMED)
+            except httptools.HttpParserUpgrade as exc:
+                if super()._should_upgrade():
+                    self.handle_websocket_upgrade()
+                elif self._should_upgrade():
+                    data = self._declined() + data[exc.args[0] :]
+                    continue
+            return
 
     def _refuse(self, error: ClientError) -> None:
         """Answer what is no request, and close: what follows cannot be trusted."""
-        _, head, body = answer(error)
-        lines = [STATUS_LINES[400], *(b"%b: %b\r\n" % pair for pair in head)]
+        if self.transport.is_closing():
+            return
+        status, head, body = answer(error)
+        lines = [STATUS_LINES[status], *(b"%b: %b\r\n" % pair for pair in head)]
         self.transport.write(b"".join(lines) + b"connection: close\r\n\r\n" + body)
         self.transport.close()
 
@@ -54,8 +91,8 @@ class Connection(HttpToolsProtocol):
         """Return whether the head offers any other protocol."""
         return any(name == b"upgrade" for name, _ in self.headers)
 
-    def _decline(self, rest: bytes) -> None:
-        """Read a request again as if it offered no other protocol (RFC 9110 §7.8).
+    def _declined(self) -> bytes:
+        """Return the head to read again as if it offered no protocol (RFC 9110 §7.8).
 
         llhttp takes all behind such a head for the other protocol's, and Java's client
         offers HTTP/2 with every request it sends without TLS.
@@ -65,7 +102,7 @@ class Connection(HttpToolsProtocol):
         lines += [b"%b: %b" % it for it in self.headers if it[0] != b"upgrade"]
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        self.data_received(b"\r\n".join(lines) + b"\r\n\r\n" + rest)
+        return b"\r\n".join(lines) + b"\r\n\r\n"
 
     def on_message_begin(self) -> None:
         """Start collecting a request head."""
@@ -74,7 +111,18 @@ class Connection(HttpToolsProtocol):
         self.headers = []
 
     def on_headers_complete(self) -> None:
-        """Build scope and turn, and start the application or queue behind the last."""
+        """Build scope and turn, and start the application or queue behind the last.
+
+        Raises: what `_refuse` is to answer; the parser hands it on as a context.
+        """
+        self._in_head = False
+        self._head_bytes = 0
+        if len(self.url) > MAX_TARGET_BYTES:
+            raise LongTargetError(
+                f"The request target is longer than {MAX_TARGET_BYTES} bytes."
+            )
+        if len(self.headers) > MAX_FIELDS:
+            raise HeadTooLargeError(f"The request has more than {MAX_FIELDS} headers.")
         version = self.parser.get_http_version()
         self.scope = self._scope(version)
         if self.parser.should_upgrade() and self._should_upgrade():
@@ -102,6 +150,11 @@ class Connection(HttpToolsProtocol):
             self.flow.pause_reading()
             self._ahead.append(before)
             self.pipeline.appendleft((turn, self.app))
+
+    def on_message_complete(self) -> None:
+        """End the body; what comes next is a head."""
+        self._in_head = True
+        super().on_message_complete()
 
     def _scope(self, version: str) -> HTTPScope:
         raw_path, _, query = self.url.partition(b"?")

@@ -1,11 +1,14 @@
 """Upgrades other than to WebSocket are never made (H-77)."""
 
+import asyncio
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from tests.living import RawClient, living_proxy
 from tests.scripted_upstream import CHAT, RawRequest, Wire, completion
-from tests.wire.scene import CHAT_PATH, scene
+from tests.wire.scene import CHAT_PATH, PATIENCE_S, scene
 
 pytestmark = pytest.mark.anyio
 
@@ -47,3 +50,47 @@ async def test_h77_a_post_that_offers_an_upgrade_is_served_as_it_stands(
         kept = await at.one()
     assert (200, completion()) == (status, body)
     assert CHAT == kept.request
+
+
+async def test_h77_thousands_of_pipelined_offers_are_each_declined(
+    tmp_path: Path,
+) -> None:
+    offer = b"GET /healthz HTTP/1.1\r\nhost: a\r\nupgrade: h2c\r\n\r\n"
+    async with (
+        scene(tmp_path, plain) as at,
+        at.client() as client,
+        asyncio.TaskGroup() as both,
+    ):
+        both.create_task(client.send(offer * 3000))
+        for _ in range(3000):
+            status, headers = await client.head()
+            assert (200, b"ok\n") == (status, await client.body(headers))
+
+
+async def test_h77_a_client_that_leaves_before_the_switch_is_asked_for_no_longer(
+    tmp_path: Path,
+) -> None:
+    asked, left = asyncio.Event(), asyncio.Event()
+
+    async def silent(
+        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        left.set()
+        writer.close()
+
+    head = b"GET /v1/realtime HTTP/1.1\r\nhost: a\r\nupgrade: websocket\r\n"
+    async with await asyncio.start_server(silent, "127.0.0.1", 0) as server:
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        async with (
+            living_proxy(tmp_path / "s.db", url) as proxy,
+            RawClient.connect(proxy.port) as client,
+            asyncio.timeout(PATIENCE_S),
+        ):
+            await client.send(head + b"connection: Upgrade\r\n\r\n")
+            await asked.wait()
+            client.reset()
+            await left.wait()
