@@ -21,7 +21,7 @@ from proxy.patience import Patience
 from proxy.relay import Relay
 from proxy.replay import Replayed, whole_body
 from proxy.rules import Plan
-from proxy.seal import INLINE_BYTES, Ending, seal
+from proxy.seal import Ending, is_short, seal
 from proxy.settings import Settings
 from proxy.tape import Tape
 from proxy.upstream.errors import UpstreamError, UpstreamTruncated
@@ -232,7 +232,7 @@ class Passage:
         return (self._now_ns() - self._tape.started_ns - waited_ns) // 1000
 
     async def _sealed(self, ending: Ending, relay: Relay) -> Exchange:
-        if self._tape.kept_bytes <= INLINE_BYTES:
+        if is_short(self._tape):
             return seal(self._tape, ending, sse=relay.sse)
         return await asyncio.to_thread(seal, self._tape, ending, sse=relay.sse)
 

@@ -12,7 +12,10 @@ from storage.records import Exchange, Reason, State, Usage
 from storage.threads import message_key
 
 INLINE_BYTES = 64 * 1024
-"""Answers up to this are sealed on the event loop (40 µs), larger ones in a thread."""
+"""Request and answer up to this are sealed on the event loop, larger in a thread."""
+
+INLINE_CHUNKS = 1000
+"""Answers of more reads than this are sealed in a thread too."""
 
 
 class Ending(msgspec.Struct, frozen=True, kw_only=True):
@@ -36,6 +39,7 @@ def opened(tape: Tape) -> Exchange:
     """Return the exchange of a tape that still runs, without its answer."""
     plan = tape.plan
     kept = plan.content_kept
+    request_sha256, sent_sha256 = digests(tape) if kept else (b"", b"")
     return Exchange(
         id=tape.id,
         project=tape.project,
@@ -54,8 +58,8 @@ def opened(tape: Tape) -> Exchange:
         request_size=len(tape.request),
         content_kept=kept,
         request=tape.request if kept else b"",
-        request_sha256=hashlib.sha256(tape.request).digest() if kept else b"",
-        sent_sha256=hashlib.sha256(plan.body).digest() if kept else b"",
+        request_sha256=request_sha256,
+        sent_sha256=sent_sha256,
         edits=plan.edits,
         flags=plan.flags,
         request_headers=tape.request_headers,
@@ -63,6 +67,20 @@ def opened(tape: Tape) -> Exchange:
         previous_response_id=plan.previous_response_id,
         retry_count=plan.retry_count,
     )
+
+
+def digests(tape: Tape) -> tuple[bytes, bytes]:
+    """Return those of the request as received and as sent, mostly the same bytes."""
+    received = hashlib.sha256(tape.request).digest()
+    if tape.plan.body is tape.request:
+        return received, received
+    return received, hashlib.sha256(tape.plan.body).digest()
+
+
+def is_short(tape: Tape) -> bool:
+    """Return whether sealing takes no longer than the event loop can be kept."""
+    size_bytes = len(tape.request) + tape.kept_bytes
+    return size_bytes <= INLINE_BYTES and len(tape.chunks) <= INLINE_CHUNKS
 
 
 def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
