@@ -83,7 +83,11 @@ class App:
                 )
             )
             mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
-            through = Through(self._upstreams, self._meters)
+            through = Through(
+                self._upstreams,
+                self._meters,
+                body_timeout_s=settings.body_timeout_s,
+            )
             self._exposition = Exposition(self._meters, self._recorder)
             for name, its in settings.every_upstream().items():
                 transport = open_transport(its)

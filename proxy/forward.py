@@ -10,8 +10,9 @@ from starlette.types import Receive, Scope, Send
 
 from proxy import headers, redact, rules
 from proxy.answering import send_error
+from proxy.bodies import read_body
 from proxy.callers import project_of
-from proxy.errors import SpiritsafeError, TooLargeError
+from proxy.errors import SpiritsafeError
 from proxy.front.turn import ClientGone, Turn
 from proxy.hosts import Accepts
 from proxy.passage import Asked, Passage, Wiring
@@ -66,7 +67,12 @@ class Forward:
 
         key = headers.credential(scope["headers"], scope["query_string"])
         try:
-            body = await read_body(receive, settings.max_request_bytes)
+            body = await read_body(
+                receive,
+                settings.max_request_bytes,
+                # A body that is here already needs no timer.
+                idle_s=settings.body_timeout_s if turn.more_body else None,
+            )
             first = plan(upstream.accepts)
         except ClientGone:
             return
@@ -123,27 +129,3 @@ class Forward:
                     progress = tape.unsaved(opened)
                     if progress is not None:
                         self._wiring.recorder.note(progress)
-
-
-async def read_body(receive: Receive, most_bytes: int) -> bytes:
-    """Read a request body whole.
-
-    Raises: `TooLargeError` past `most_bytes`; `ClientGone` when it breaks off.
-    """
-    pieces: list[bytes] = []
-    size = 0
-    more = True
-    while more:
-        event = await receive()
-        if event["type"] != "http.request":
-            raise ClientGone
-        pieces.append(event["body"])
-        size += len(event["body"])
-        if size > most_bytes:
-            raise TooLargeError(
-                f"The request body is larger than the {most_bytes} bytes that are "
-                "recorded here: raise max_request_bytes, or send it with the header "
-                "x-spiritsafe-record: off."
-            )
-        more = event["more_body"]
-    return pieces[0] if len(pieces) == 1 else b"".join(pieces)

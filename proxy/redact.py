@@ -18,6 +18,7 @@ _SECRET_NAMES = frozenset(
         b"refresh-token",
         b"id-token",
         b"token",
+        b"code",
         b"auth",
         b"authorization",
         b"bearer",

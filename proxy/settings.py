@@ -83,6 +83,21 @@ class UpstreamSettings(BaseModel):
         default=4.0, gt=0, description="Seconds an idle connection is kept."
     )
 
+    @model_validator(mode="after")
+    def _fits_its_transport(self) -> Self:
+        if self.transport == "own" and (self.http2 or self.proxy):
+            raise ValueError(
+                "http2 and proxy need the other transport: set transport = 'httpx'"
+            )
+        return self
+
+    @field_validator("ca_file")
+    @classmethod
+    def _is_there(cls, value: Path | None) -> Path | None:
+        if value is not None and not value.is_file():
+            raise ValueError(f"there is no file {value}")
+        return value
+
     @field_validator("url")
     @classmethod
     def _whole_url(cls, value: str) -> str:
@@ -95,6 +110,10 @@ class UpstreamSettings(BaseModel):
             raise ValueError(
                 "a base URL holds no user, query or fragment: keys go into `key_env`"
             )
+        try:
+            _ = parts.port
+        except ValueError as exc:
+            raise ValueError(f"'{value}': {exc}") from None
         return value.rstrip("/")
 
     def held_key(self) -> bytes | None:
@@ -158,6 +177,9 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(
         default=128 * MIB, gt=0, description="Largest captured request body."
     )
+    body_timeout_s: float = Field(
+        default=60.0, gt=0, description="Seconds between two reads of a request body."
+    )
     max_kept_answer_bytes: int = Field(
         default=64 * MIB, gt=0, description="Largest answer kept whole; prefix beyond."
     )
@@ -168,7 +190,10 @@ class Settings(BaseSettings):
         default=2.0, gt=0, description="Longest wait for a commit before release."
     )
     drain_s: float = Field(
-        default=25.0, ge=0, description="Seconds for open exchanges at shutdown."
+        default=25.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Seconds for open exchanges at shutdown.",
     )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         default="info", description="How much is said on stderr."

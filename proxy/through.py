@@ -1,13 +1,14 @@
 """Streams everything that is not captured straight through, both ways, unread."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 
-import httpx
 from starlette.types import Receive, Scope, Send
 
 from proxy import headers
 from proxy.answering import send_error
+from proxy.bodies import Body, request_body
+from proxy.errors import SpiritsafeError
 from proxy.front.turn import ClientGone, Turn
 from proxy.meters import Meters
 from proxy.patience import Patience
@@ -20,17 +21,27 @@ from proxy.upstream.send import Upstream
 class Through:
     """Relays requests of any shape: multipart, audio, files, whatever comes next."""
 
-    def __init__(self, upstreams: Mapping[str, Upstream], meters: Meters) -> None:
+    def __init__(
+        self,
+        upstreams: Mapping[str, Upstream],
+        meters: Meters,
+        *,
+        body_timeout_s: float,
+    ) -> None:
         self._upstreams = upstreams
         self._meters = meters
+        self._body_timeout_s = body_timeout_s
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, route: Route
     ) -> None:
         """Serve one request; raises nothing but cancellation."""
         try:
-            body = await request_body(scope, receive)
+            body = await request_body(scope, receive, idle_s=self._body_timeout_s)
         except ClientGone:
+            return
+        except SpiritsafeError as exc:
+            await send_error(send, exc)
             return
         await self._serve(scope, send, route, body)
 
@@ -43,7 +54,7 @@ class Through:
         scope: Scope,
         send: Send,
         route: Route,
-        body: bytes | httpx.AsyncByteStream,
+        body: bytes | Body,
     ) -> None:
         turn: Turn = scope["extensions"]["spiritsafe"]
         upstream = self._upstreams[route.upstream]
@@ -67,7 +78,7 @@ class Through:
             )
             started = True
             await relay(reply, send)
-        except UpstreamError as exc:
+        except (SpiritsafeError, UpstreamError) as exc:
             if started:
                 turn.cut()
             else:
@@ -81,28 +92,6 @@ class Through:
         finally:
             turn.when_left = None
             patience.end()
-
-
-class Body(httpx.AsyncByteStream):
-    """A request body as the client sends it, behind a piece that is here already."""
-
-    def __init__(self, receive: Receive, first: bytes = b"") -> None:
-        self._receive = receive
-        self._first = first
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        """Give out the body in the pieces it arrives in.
-
-        Raises: `ClientGone` when the client breaks off.
-        """
-        yield self._first
-        more = True
-        while more:
-            event = await self._receive()
-            if event["type"] != "http.request":
-                raise ClientGone
-            yield event["body"]
-            more = event["more_body"]
 
 
 async def relay(reply: Reply, send: Send) -> None:
@@ -128,22 +117,3 @@ def declared_length(scope: Scope) -> int | None:
         if name == b"content-length":
             return int(value)
     return None
-
-
-async def request_body(scope: Scope, receive: Receive) -> bytes | Body:
-    """Return the request's body: whole where it came in one piece, else as it comes.
-
-    Raises: `ClientGone` when the client breaks off.
-    """
-    names = {name for name, _ in scope["headers"]}
-    if b"transfer-encoding" in names:
-        return Body(receive)  # leaves in chunks as well (H-43)
-    if b"content-length" not in names:
-        return b""
-    first = await receive()
-    if first["type"] != "http.request":
-        raise ClientGone
-    if first["more_body"]:
-        return Body(receive, first["body"])
-    whole: bytes = first["body"]
-    return whole

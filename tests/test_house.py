@@ -29,8 +29,7 @@ ARROWS = {
 COMMAND_LINE = ("proxy/cli*", "proxy/commands/*")
 FRONT = ("proxy/front/*", "proxy/server.py")  # where uvicorn's protocols are refined
 FORWARDING = tuple(
-    f"proxy/{name}.py"
-    for name in ("forward", "passage", "relay", "replay", "through", "upgrade")
+    f"proxy/{name}.py" for name in ("bodies", "passage", "relay", "replay", "upgrade")
 )
 HOMES = {
     "aiosqlite": ("storage/engines/*",),

@@ -155,6 +155,7 @@ class Turn(RequestResponseCycle):
             return
         self.response_complete = True
         self.message_event.set()
-        if not self.keep_alive or self.half_closed:
+        # What is left of a request that was not read is no next request (H-10).
+        if not self.keep_alive or self.half_closed or self.more_body:
             self.transport.close()
         self.on_response()
