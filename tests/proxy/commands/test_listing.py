@@ -159,6 +159,11 @@ def test_tail_shows_the_last_rows_oldest_first(file: Recorded) -> None:
     assert NAMES[-3:] == [json.loads(line)["tags"]["name"] for line in lines]
 
 
+def heed_interrupts() -> None:
+    """Undo what a background shell does: its children ignore SIGINT."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.mark.anyio
 async def test_tail_follows_rows_as_they_end(tmp_path: Path) -> None:
     """One that is open is told when it has ended, each one once."""
@@ -171,6 +176,7 @@ async def test_tail_follows_rows_as_they_end(tmp_path: Path) -> None:
         child = subprocess.Popen(  # noqa: ASYNC220  the test waits for it, nothing else
             [PROGRAM, "tail", "-f", "-n", "1", "--json", "--db", str(db)],
             stdout=subprocess.PIPE,
+            preexec_fn=heed_interrupts,  # noqa: PLW1509  no thread of ours runs here
         )
         assert child.stdout is not None
         assert one.id == json.loads(child.stdout.readline())["id"]
