@@ -7,7 +7,7 @@ import httpx
 from proxy import headers
 from proxy.errors import NotFoundError, SpiritsafeError, answer
 from proxy.front.tunnel import Tunnel, UpgradeHead
-from proxy.front.turn import STATUS_LINES
+from proxy.front.turn import answer_head
 from proxy.targets import route
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
@@ -52,7 +52,7 @@ async def upgrade(
             return
         switched = [(b"connection", b"Upgrade"), (b"upgrade", b"websocket")]
         agreed = headers.to_client(reply.headers, switched)
-        await client.write(_raw_head(101, agreed))
+        await client.write(answer_head(101, agreed))
         await client.join(reply.extensions["network_stream"])
     finally:
         await reply.stream.aclose()
@@ -75,9 +75,4 @@ async def _refuse(reply: Reply, client: Tunnel) -> None:
 
 
 def _head(status: int, pairs: list[tuple[bytes, bytes]]) -> bytes:
-    return _raw_head(status, [*pairs, (b"connection", b"close")])
-
-
-def _raw_head(status: int, pairs: list[tuple[bytes, bytes]]) -> bytes:
-    lines = [b"%b: %b\r\n" % pair for pair in pairs]
-    return STATUS_LINES[status] + b"".join(lines) + b"\r\n"
+    return answer_head(status, [*pairs, (b"connection", b"close")])

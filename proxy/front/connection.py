@@ -12,7 +12,7 @@ from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy.errors import ClientError, HeadTooLargeError, LongTargetError, answer
-from proxy.front.turn import STATUS_LINES, Turn
+from proxy.front.turn import Turn, answer_head
 
 MAX_HEAD_BYTES = 64 * 1024
 """Of one request head, which is what Python's `http.server` allows for one line."""
@@ -83,8 +83,8 @@ class Connection(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         status, head, body = answer(error)
-        lines = [STATUS_LINES[status], *(b"%b: %b\r\n" % pair for pair in head)]
-        self.transport.write(b"".join(lines) + b"connection: close\r\n\r\n" + body)
+        head.append((b"connection", b"close"))
+        self.transport.write(answer_head(status, head) + body)
         self.transport.close()
 
     def _should_upgrade(self) -> bool:

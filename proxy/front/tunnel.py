@@ -25,9 +25,6 @@ class FarEnd(Protocol):
     async def write(self, data: bytes) -> None:
         """Send bytes, waiting while the upstream reads slower."""
 
-    def write_eof(self) -> None:
-        """Say that no more bytes come."""
-
     def close(self) -> None:
         """Let go of the connection."""
 

@@ -8,7 +8,7 @@ cleanly. This one keeps its reading half and replaces its writing half.
 import http
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import cast
 
 from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
@@ -30,6 +30,12 @@ def _status_line(status: int) -> bytes:
 
 
 STATUS_LINES = {status: _status_line(status) for status in range(100, 600)}
+
+
+def answer_head(status: int, pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """Return the head of an answer that no turn writes, with its empty line."""
+    lines = [b"%b: %b\r\n" % pair for pair in pairs]
+    return STATUS_LINES[status] + b"".join(lines) + b"\r\n"
 
 
 class UnsafeHead(Exception):
