@@ -11,11 +11,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
+from proxy.budget import Budget
 from proxy.callers import load_secret
 from proxy.dispatch import Dispatch
 from proxy.forward import Forward
+from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
+from proxy.memory import bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition
 from proxy.passage import Clock, Wiring
@@ -44,6 +47,11 @@ class App:
         self._upstreams: dict[str, Upstream] = {}
         self._dispatch: Dispatch
         self.draining = False
+        self.pace = Pace(
+            head_timeout_s=settings.head_timeout_s,
+            body_timeout_s=settings.body_timeout_s,
+            min_body_bytes_per_s=settings.min_body_bytes_per_s,
+        )
         self._own = Starlette(
             routes=[
                 Route("/healthz", self._healthz),
@@ -83,11 +91,7 @@ class App:
                 )
             )
             mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
-            through = Through(
-                self._upstreams,
-                self._meters,
-                body_timeout_s=settings.body_timeout_s,
-            )
+            through = Through(self._upstreams, self._meters)
             self._exposition = Exposition(self._meters, self._recorder)
             for name, its in settings.every_upstream().items():
                 transport = open_transport(its)
@@ -97,6 +101,10 @@ class App:
                 Wiring(settings, self._recorder, self._meters, self._clock),
                 self._upstreams,
                 through,
+                bodies=Budget(
+                    settings.max_bodies_bytes or bodies_bytes(limit_bytes()),
+                    wait_s=settings.room_timeout_s,
+                ),
                 secret=load_secret(db.with_name(db.name + ".secret")),
                 new_id=Ids(),
             )
@@ -107,6 +115,7 @@ class App:
                 own=self._own,
                 mark=mark,
                 embeddings=settings.record_embeddings,
+                most_at_once=settings.max_requests_at_once,
             )
             async with asyncio.TaskGroup() as tasks:
                 saver = tasks.create_task(forward.save_long_ones())

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.answering import send_error
-from proxy.errors import SpiritsafeError
+from proxy.errors import BusyError, SpiritsafeError
 from proxy.headers import admit
 from proxy.targets import Route, route
 from proxy.upstream.send import Upstream
@@ -25,6 +25,7 @@ class Dispatch:
         own: ASGIApp,
         mark: bytes,
         embeddings: bool,
+        most_at_once: int,
     ) -> None:
         self._upstreams = upstreams
         self._forward = forward
@@ -32,6 +33,8 @@ class Dispatch:
         self._own = own
         self._mark = mark
         self._embeddings = embeddings
+        self._most_at_once = most_at_once
+        self._under_way = 0  # requests, not connections: idle ones cost no place (H-87)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -46,9 +49,25 @@ class Dispatch:
         except SpiritsafeError as exc:
             await send_error(send, exc)
             return
-        if way.kind == "own":
+        if way.kind == "own":  # answered whatever the load is
             await self._own(scope, receive, send)
-        elif way.kind == "captured":
-            await self._forward(scope, receive, send, way)
-        else:
-            await self._through(scope, receive, send, way)
+            return
+        if self._under_way >= self._most_at_once:
+            await send_error(send, too_many(self._most_at_once))
+            return
+        self._under_way += 1
+        try:
+            if way.kind == "captured":
+                await self._forward(scope, receive, send, way)
+            else:
+                await self._through(scope, receive, send, way)
+        finally:
+            self._under_way -= 1
+
+
+def too_many(most: int) -> BusyError:
+    """Return what to tell a request for which there is no place."""
+    return BusyError(
+        f"{most} requests are under way, which is the most there may be: come again, "
+        "or raise max_requests_at_once."
+    )

@@ -8,10 +8,14 @@
     │   ├── NotFoundError      404  no such route or upstream
     │   ├── MethodError        405  a method we never forward
     │   ├── BodyTimeoutError   408  the body came too slowly, or not to its end
+    │   ├── HeadTimeoutError   408  the head did not come to its end
     │   ├── TooLargeError      413  a captured body over its limit
     │   ├── LongTargetError    414  a request target over its limit
+    │   ├── ExpectationError   417  an `Expect` that nobody here can meet
     │   ├── HeadTooLargeError  431  a request head over its limits
+    │   ├── VersionError       505  a version of HTTP that is not spoken here
     │   └── LoopError          508  our own mark came back to us
+    ├── BusyError              503  more at once than may be: come again
     └── OwnError               500  a defect of ours
 
 The upstream's failures live in `proxy/upstream/errors.py`; `answer` takes both.
@@ -103,6 +107,13 @@ class BodyTimeoutError(ClientError):
     default_code = "request_timeout"
 
 
+class HeadTimeoutError(ClientError):
+    """The request head did not come in time."""
+
+    status_hint = 408
+    default_code = "request_timeout"
+
+
 class TooLargeError(ClientError):
     """The request body is over its limit."""
 
@@ -124,11 +135,32 @@ class HeadTooLargeError(ClientError):
     default_code = "head_too_large"
 
 
+class ExpectationError(ClientError):
+    """The request expects what we do not do."""
+
+    status_hint = 417
+    default_code = "expectation_failed"
+
+
+class VersionError(ClientError):
+    """The request speaks another HTTP."""
+
+    status_hint = 505
+    default_code = "http_version_not_supported"
+
+
 class LoopError(ClientError):
     """The request has been through this process before."""
 
     status_hint = 508
     default_code = "loop_detected"
+
+
+class BusyError(SpiritsafeError):
+    """There is more under way than may be."""
+
+    status_hint = 503
+    default_code = "proxy_busy"
 
 
 class OwnError(SpiritsafeError):
@@ -154,7 +186,7 @@ def answer(error: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         headers.append(
             (b"x-spiritsafe-upstream-contacted", error.contacted.encode("ascii"))
         )
-    if isinstance(error, ClientError) and not isinstance(error, BodyTimeoutError):
+    if isinstance(error, ClientError) and error.status_hint != 408:
         headers.append((b"x-should-retry", b"false"))
     elif status in {502, 503, 504} and error.contacted == "no":
         headers.append((b"retry-after", _RETRY_AFTER_S))

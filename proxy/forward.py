@@ -10,7 +10,8 @@ from starlette.types import Receive, Scope, Send
 
 from proxy import headers, redact, rules
 from proxy.answering import send_error
-from proxy.bodies import read_body
+from proxy.bodies import read_body, too_large
+from proxy.budget import Budget, Share
 from proxy.callers import project_of
 from proxy.errors import SpiritsafeError
 from proxy.front.turn import ClientGone, Turn
@@ -19,7 +20,7 @@ from proxy.passage import Asked, Passage, Wiring
 from proxy.seal import opened
 from proxy.tape import Tape
 from proxy.targets import Route
-from proxy.through import Through
+from proxy.through import Through, declared_length
 from proxy.upstream.send import Upstream
 
 SAVE_EVERY_S = 1.0
@@ -35,9 +36,11 @@ class Forward:
         upstreams: Mapping[str, Upstream],
         through: Through,
         *,
+        bodies: Budget,
         secret: bytes,
         new_id: Callable[[], str],
     ) -> None:
+        self._bodies = bodies
         self._wiring = wiring
         self._upstreams = upstreams
         self._through = through
@@ -49,6 +52,37 @@ class Forward:
         self, scope: Scope, receive: Receive, send: Send, route: Route
     ) -> None:
         """Serve one request; raises nothing but cancellation."""
+        turn: Turn = scope["extensions"]["spiritsafe"]
+        if turn.more_body:
+            with Share(self._bodies) as share:
+                await self._serve(scope, receive, send, route, share=share)
+        else:  # it is here already, in one read
+            await self._serve(scope, receive, send, route)
+
+    async def _body(
+        self, scope: Scope, receive: Receive, turn: Turn, share: Share | None
+    ) -> bytes:
+        """Read the body, having room for all of it where its length is known.
+
+        Raises: what `read_body` raises.
+        """
+        most_bytes = self._wiring.settings.max_request_bytes
+        if share is not None:
+            length = declared_length(scope) or 0
+            if length > most_bytes:
+                raise too_large(most_bytes)
+            await share.reach(length)
+        return await read_body(receive, turn, most_bytes, share=share)
+
+    async def _serve(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        route: Route,
+        *,
+        share: Share | None = None,
+    ) -> None:
         turn: Turn = scope["extensions"]["spiritsafe"]
         settings = self._wiring.settings
         turn.fin_is_leaving = not settings.finish_after_client_left_s
@@ -67,12 +101,7 @@ class Forward:
 
         key = headers.credential(scope["headers"], scope["query_string"])
         try:
-            body = await read_body(
-                receive,
-                settings.max_request_bytes,
-                # A body that is here already needs no timer.
-                idle_s=settings.body_timeout_s if turn.more_body else None,
-            )
+            body = await self._body(scope, receive, turn, share)
             first = plan(upstream.accepts)
         except ClientGone:
             return

@@ -177,8 +177,25 @@ class Settings(BaseSettings):
     max_request_bytes: int = Field(
         default=128 * MIB, gt=0, description="Largest captured request body."
     )
+    max_bodies_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Captured request bodies in memory at once; 0: by memory.",
+    )
+    max_requests_at_once: int = Field(
+        default=6000, gt=0, description="Requests under way before 503 is answered."
+    )
+    room_timeout_s: float = Field(
+        default=5.0, gt=0, description="Longest wait of a body for memory before 503."
+    )
+    head_timeout_s: float = Field(
+        default=30.0, gt=0, description="Seconds for a whole request head."
+    )
     body_timeout_s: float = Field(
-        default=60.0, gt=0, description="Seconds between two reads of a request body."
+        default=60.0, gt=0, description="Seconds in which some of a body has to come."
+    )
+    min_body_bytes_per_s: int = Field(
+        default=100, ge=0, description="Least speed of a body over that time."
     )
     max_kept_answer_bytes: int = Field(
         default=64 * MIB, gt=0, description="Largest answer kept whole; prefix beyond."

@@ -25,19 +25,17 @@ class Through:
         self,
         upstreams: Mapping[str, Upstream],
         meters: Meters,
-        *,
-        body_timeout_s: float,
     ) -> None:
         self._upstreams = upstreams
         self._meters = meters
-        self._body_timeout_s = body_timeout_s
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, route: Route
     ) -> None:
         """Serve one request; raises nothing but cancellation."""
+        turn: Turn = scope["extensions"]["spiritsafe"]
         try:
-            body = await request_body(scope, receive, idle_s=self._body_timeout_s)
+            body = await request_body(scope, receive, turn)
         except ClientGone:
             return
         except SpiritsafeError as exc:

@@ -11,7 +11,16 @@ import httptools
 from uvicorn._types import HTTPScope
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from proxy.errors import ClientError, HeadTooLargeError, LongTargetError, answer
+from proxy.errors import (
+    ClientError,
+    ExpectationError,
+    HeadTimeoutError,
+    HeadTooLargeError,
+    LongTargetError,
+    VersionError,
+    answer,
+)
+from proxy.front.pace import Pace, Progress
 from proxy.front.turn import Turn, answer_head
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -22,6 +31,28 @@ MAX_FIELDS = 100
 
 MAX_TARGET_BYTES = 16 * 1024
 """Of a request target; RFC 9110 §4.1 asks for 8000 octets at least."""
+
+MAX_FRAMING_BYTES = 64 * 1024
+"""Of chunk sizes, extensions and trailers, beside 16 bytes for each byte of a body: a
+body in chunks of one byte takes 5 (H-66), an endless extension is cut off (F-54)."""
+
+LINGER_S = 5.0
+"""A refused client may go on sending this long, as nginx's `lingering_timeout`."""
+
+LINGER_BYTES = 256 * 1024 * 1024
+"""And this much: closing at once would reset the connection, and the client would lose
+the answer to what it still sends (RFC 9112 §9.6)."""
+
+FRAMING = frozenset(
+    {
+        b"expect",
+        b"content-length",
+        b"content_length",  # what some read as the names with hyphens (H-05)
+        b"transfer-encoding",
+        b"transfer_encoding",
+    }
+)
+"""Names whose values llhttp reads with more leniency than we forward."""
 
 MALFORMED = ClientError(
     "This is no HTTP/1.1 request that can be trusted: its head or its framing is "
@@ -40,12 +71,21 @@ class Connection(HttpToolsProtocol):
         self._ahead: list[Turn] = []  # of `cycle`, where requests are pipelined
         self._in_head = True
         self._head_bytes = 0  # read of a head that has not ended
+        self._coded = False  # the head has a transfer coding
+        self._body_bytes = 0  # of the request at hand, and what was read for it
+        self._read_bytes = 0
+        self._deaf = False  # nothing more is parsed: it was refused, or is left over
+        self._discarded_bytes = 0
+        self.progress = Progress()
 
     def data_received(self, data: bytes) -> None:
         """Parse what came, but of a head nothing beyond its limit (H-41).
 
         A head that begins behind another request is counted from the next read on.
         """
+        if self._deaf:
+            self._discard(len(data))
+            return
         self._unset_keepalive_if_required()
         if self._in_head:
             room = MAX_HEAD_BYTES - self._head_bytes
@@ -62,6 +102,10 @@ class Connection(HttpToolsProtocol):
                     return
                 data = data[room:]
         self._parse(data)
+        if not self._in_head:  # the body goes on
+            self._read_bytes += len(data)
+            if self._read_bytes > MAX_FRAMING_BYTES + 16 * self._body_bytes:
+                self._refuse(MALFORMED)
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -79,13 +123,85 @@ class Connection(HttpToolsProtocol):
             return
 
     def _refuse(self, error: ClientError) -> None:
-        """Answer what is no request, and close: what follows cannot be trusted."""
-        if self.transport.is_closing():
+        """Answer what is no request, and close: what follows cannot be trusted.
+
+        Requests that came whole before it are answered first (H-10).
+        """
+        if self._deaf or self.transport.is_closing():
             return
+        self._deaf = True
+        turn = self.cycle
+        if turn is not None and not turn.response_complete:
+            if not turn.more_body:
+                turn.keep_alive = False
+                return
+            if turn.response_started or self._waits(turn):
+                turn.cut()
+                return
+            turn.disconnected = True
+            turn.message_event.set()
+            turn.leave()
         status, head, body = answer(error)
         head.append((b"connection", b"close"))
         self.transport.write(answer_head(status, head) + body)
-        self.transport.close()
+        self.linger()
+
+    def _waits(self, turn: Turn) -> bool:
+        """Return whether a turn waits for the answers to earlier requests."""
+        return any(waiting is turn for waiting, _ in self.pipeline)
+
+    def linger(self) -> None:
+        """Say that nothing more comes, and read on for a while what nobody wants.
+
+        So the client sees the answer before it sees the end.
+        """
+        self._deaf = True
+        if self.transport.is_closing():
+            return
+        self.transport.write_eof()
+        self.flow.resume_reading()
+        self._unset_keepalive_if_required()
+        self.timeout_keep_alive_task = self.loop.call_later(
+            LINGER_S, self.timeout_keep_alive_handler
+        )
+
+    def _discard(self, size_bytes: int) -> None:
+        self._discarded_bytes += size_bytes
+        if self._discarded_bytes > LINGER_BYTES:
+            self.transport.close()
+
+    def look(self, pace: Pace, now_s: float) -> None:
+        """End what has kept us waiting too long; called now and then (H-75, S-50).
+
+        Units: `now_s` is on the loop's clock.
+        """
+        turn = self.cycle
+        if self._in_head:
+            idle = turn is not None and not self._head_bytes  # nothing has begun
+            waiting = not (idle or self._deaf)
+        else:
+            waiting = turn.more_body and not (
+                turn.body or turn.response_complete or self.flow.read_paused
+            )
+        if not waiting:
+            self.progress.rest()
+        elif self._in_head:
+            if self.progress.stalls(turn, now_s, pace.head_timeout_s):
+                self._hurry(pace)
+        elif self.progress.lags(turn, now_s, self._body_bytes, pace):
+            turn.late = True
+            turn.message_event.set()
+
+    def _hurry(self, pace: Pace) -> None:
+        if not self._head_bytes:  # it never said anything
+            self.transport.close()
+            return
+        self._refuse(
+            HeadTimeoutError(
+                f"The request head did not come whole in {pace.head_timeout_s:g} "
+                "seconds: send it at once, or raise head_timeout_s."
+            )
+        )
 
     def _should_upgrade(self) -> bool:
         """Return whether the head offers any other protocol."""
@@ -109,6 +225,42 @@ class Connection(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
+        self._in_head = True
+        self._coded = False
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Collect a header; those of a trailer are dropped (H-09)."""
+        if not self._in_head:
+            return
+        name = name.lower()
+        if name in FRAMING:
+            self._frame(name, value)
+        self.headers.append((name, value))
+
+    def _frame(self, name: bytes, value: bytes) -> None:
+        """Look closer at what says how a request is framed (H-03, H-04, H-05, H-12).
+
+        Raises: what `_refuse` is to answer.
+        """
+        if name == b"expect":
+            if value.lower() != b"100-continue":
+                raise ExpectationError(
+                    "Of the header Expect only 100-continue can be met here."
+                )
+            self.expect_100_continue = True
+        elif name == b"content-length":
+            digits = value.strip(b" \t")
+            if not digits.isdigit() or digits != b"%d" % int(digits):
+                raise MALFORMED
+        elif name == b"transfer-encoding" and value.lower() == b"chunked":
+            self._coded = True
+        else:
+            raise MALFORMED
+
+    def on_body(self, body: bytes) -> None:
+        """Count a piece of a body, and let uvicorn collect it."""
+        self._body_bytes += len(body)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Build scope and turn, and start the application or queue behind the last.
@@ -116,7 +268,7 @@ class Connection(HttpToolsProtocol):
         Raises: what `_refuse` is to answer; the parser hands it on as a context.
         """
         self._in_head = False
-        self._head_bytes = 0
+        self._head_bytes = self._body_bytes = self._read_bytes = 0
         if len(self.url) > MAX_TARGET_BYTES:
             raise LongTargetError(
                 f"The request target is longer than {MAX_TARGET_BYTES} bytes."
@@ -124,6 +276,10 @@ class Connection(HttpToolsProtocol):
         if len(self.headers) > MAX_FIELDS:
             raise HeadTooLargeError(f"The request has more than {MAX_FIELDS} headers.")
         version = self.parser.get_http_version()
+        if version not in {"1.1", "1.0"}:
+            raise VersionError(f"HTTP/{version} is not spoken here, HTTP/1.1 is.")
+        if self._coded and version == "1.0":
+            raise MALFORMED  # it knows no codings (RFC 9112 §6.1)
         self.scope = self._scope(version)
         if self.parser.should_upgrade() and self._should_upgrade():
             return

@@ -16,6 +16,7 @@ import uvicorn
 
 from proxy.app import App
 from proxy.front.connection import Connection
+from proxy.front.pace import kept
 from proxy.front.tunnel import Tunnel
 
 BACKLOG = 2048
@@ -181,7 +182,8 @@ async def serve(app: App, server: Server, sock: socket.socket) -> None:
     """
     with server.signals():
         async with app.running():
-            await server.serve(sockets=[sock])
+            async with kept(server.server_state.connections, app.pace):
+                await server.serve(sockets=[sock])
             left = set(server.server_state.tasks)  # uvicorn does not wait for them
             if server.force_exit:  # nor has it cancelled them
                 for task in left:

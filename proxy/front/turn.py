@@ -9,7 +9,7 @@ import http
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Protocol, cast
 
 from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
@@ -46,6 +46,13 @@ class ClientGone(Exception):
     """The client left before its request was whole."""
 
 
+class Lingering(Protocol):
+    """What a turn needs of its connection."""
+
+    def linger(self) -> None:
+        """Close so that the answer is seen, though the client is still sending."""
+
+
 class Turn(RequestResponseCycle):
     """One request and our answer to it, as the application sees the client.
 
@@ -62,6 +69,9 @@ class Turn(RequestResponseCycle):
 
     half_closed = False
     """The client has sent FIN: it may have left, or only have finished speaking."""
+
+    late = False
+    """The request body comes too slowly: who waits for it is woken (H-75)."""
 
     fin_is_leaving = False
     """Whether a FIN counts as leaving: nothing on the wire tells the two apart."""
@@ -126,7 +136,8 @@ class Turn(RequestResponseCycle):
                 lines.append(b"transfer-encoding: chunked\r\n")
             else:  # only the close can end this body (RFC 9112 §6.3)
                 self.keep_alive = False
-        if not self.keep_alive:
+        if not self.keep_alive or self.more_body:
+            self.keep_alive = False
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)
         if head.count(b"\n") != len(lines) or b"\0" in head:
@@ -159,9 +170,15 @@ class Turn(RequestResponseCycle):
         if self.expected_content_length:
             self.cut()  # never a clean end for a body that is not what its head says
             return
+        self._end()
+
+    def _end(self) -> None:
         self.response_complete = True
         self.message_event.set()
         # What is left of a request that was not read is no next request (H-10).
-        if not self.keep_alive or self.half_closed or self.more_body:
+        if self.more_body:
+            cast("Lingering", self.transport.get_protocol()).linger()
+            return
+        if not self.keep_alive or self.half_closed:
             self.transport.close()
         self.on_response()

@@ -1,0 +1,127 @@
+"""How many bytes of bodies may be in memory at once, and who waits for room (D6)."""
+
+import asyncio
+from collections import deque
+from contextlib import suppress
+from types import TracebackType
+from typing import Self
+
+from proxy.errors import BusyError, TooLargeError
+
+STEP_BYTES = 1024 * 1024
+"""What a body of unknown length takes at a time."""
+
+
+class Budget:
+    """Bytes that many share; who finds none waits in turn, for a while."""
+
+    def __init__(self, most_bytes: int, *, wait_s: float) -> None:
+        self.most_bytes = most_bytes
+        self.held_bytes = 0
+        self._wait_s = wait_s
+        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+
+    def take_now(self, size_bytes: int) -> bool:
+        """Take so many bytes if they are there and nobody waits for them."""
+        if self._waiting or self.held_bytes + size_bytes > self.most_bytes:
+            return False
+        self.held_bytes += size_bytes
+        return True
+
+    async def take(self, size_bytes: int) -> None:
+        """Take so many bytes, waiting for them if need be.
+
+        Raises: `BusyError` when others hold them for too long.
+        """
+        if self.take_now(size_bytes):
+            return
+        granted = asyncio.get_running_loop().create_future()
+        entry = (size_bytes, granted)
+        self._waiting.append(entry)
+        taken = False
+        try:
+            async with asyncio.timeout(self._wait_s):
+                await granted
+            taken = True
+        except TimeoutError:
+            raise BusyError(
+                "Too many large request bodies at once for the memory that is set "
+                "aside for them: come again, send fewer at once, or raise "
+                "max_bodies_bytes.",
+                code="proxy_memory_full",
+            ) from None
+        finally:
+            if not taken:
+                self._give_up(entry)
+
+    def _give_up(self, entry: tuple[int, asyncio.Future[None]]) -> None:
+        size_bytes, granted = entry
+        if granted.done() and not granted.cancelled():  # too late
+            self.give(size_bytes)
+        with suppress(ValueError):
+            self._waiting.remove(entry)
+        self._serve()
+
+    def give(self, size_bytes: int) -> None:
+        """Give bytes back, to those who wait first."""
+        self.held_bytes -= size_bytes
+        self._serve()
+
+    def _serve(self) -> None:
+        while self._waiting:
+            size_bytes, granted = self._waiting[0]
+            if self.held_bytes + size_bytes > self.most_bytes:
+                return
+            self._waiting.popleft()
+            if not granted.done():
+                self.held_bytes += size_bytes
+                granted.set_result(None)
+
+
+class Share:
+    """What one exchange holds of a budget, until the end of the block."""
+
+    __slots__ = ("_budget", "_held_bytes")
+
+    def __init__(self, budget: Budget) -> None:
+        self._budget = budget
+        self._held_bytes = 0
+
+    async def reach(self, size_bytes: int) -> None:
+        """Hold at least so many bytes.
+
+        Raises: `TooLargeError` where all there is would not do, `BusyError` where it
+        is not to be had in time.
+        """
+        missing = size_bytes - self._held_bytes
+        if missing <= 0:
+            return
+        if size_bytes > self._budget.most_bytes:
+            raise TooLargeError(
+                f"The request body is larger than the {self._budget.most_bytes} bytes "
+                "of memory for all bodies: raise max_bodies_bytes, or send it with the "
+                "header x-spiritsafe-record: off."
+            )
+        room = self._budget.most_bytes - self._held_bytes
+        more = max(missing, min(STEP_BYTES, room))
+        await self._budget.take(more)
+        self._held_bytes += more
+
+    def more_now(self, size_bytes: int) -> bool:
+        """Hold so many bytes more, if they are there."""
+        taken = self._budget.take_now(size_bytes)
+        if taken:
+            self._held_bytes += size_bytes
+        return taken
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        exc: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._held_bytes:
+            self._budget.give(self._held_bytes)

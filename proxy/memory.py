@@ -1,0 +1,43 @@
+"""How much memory this process may have, and what part of it bodies get."""
+
+import os
+import resource
+from collections.abc import Iterable
+from pathlib import Path
+
+CGROUPS = (
+    Path("/sys/fs/cgroup/memory.max"),
+    Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"),
+)
+"""Where a container sees its own limit, in the second and the first version."""
+
+MIB = 1024 * 1024
+
+LEAST_BYTES = 16 * MIB
+MOST_BYTES = 1024 * MIB
+
+
+def limit_bytes(cgroups: Iterable[Path] = CGROUPS) -> int:
+    """Return the lowest limit: of the machine, of resources, of the container."""
+    limits = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for kind in (resource.RLIMIT_AS, resource.RLIMIT_DATA):
+        soft, _ = resource.getrlimit(kind)
+        if soft != resource.RLIM_INFINITY:
+            limits.append(soft)
+    for path in cgroups:
+        try:
+            limits.append(int(path.read_text(encoding="ascii")))
+        except (OSError, ValueError):  # it is not there, or it says `max`
+            continue
+    return min(limits)
+
+
+def bodies_bytes(limit: int) -> int:
+    """Return how many bytes of request bodies may be held within a memory limit.
+
+    A quarter: see `bench/README.md` for what a body costs at its peak.
+
+    >>> bodies_bytes(512 * MIB) // MIB
+    128
+    """
+    return max(LEAST_BYTES, min(limit // 4, MOST_BYTES))
