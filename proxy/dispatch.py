@@ -5,10 +5,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.answering import send_error
-from proxy.errors import BusyError, SpiritsafeError
+from proxy.errors import BusyError, HostError, SpiritsafeError
 from proxy.headers import admit
 from proxy.targets import Route, route
 from proxy.upstream.send import Upstream
+
+CLOSE = ((b"connection", b"close"),)
+"""Who cannot name its host may not mean the next request either."""
 
 Serve = Callable[[Scope, Receive, Send, Route], Awaitable[None]]
 
@@ -39,15 +42,15 @@ class Dispatch:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         try:
+            admit(scope["headers"], self._mark, version=scope["http_version"])
             way = route(
                 scope["method"],
                 scope["raw_path"],
                 self._upstreams,
                 embeddings=self._embeddings,
             )
-            admit(scope["headers"], self._mark, version=scope["http_version"])
         except SpiritsafeError as exc:
-            await send_error(send, exc)
+            await send_error(send, exc, CLOSE if isinstance(exc, HostError) else ())
             return
         if way.kind == "own":  # answered whatever the load is
             await self._own(scope, receive, send)

@@ -43,6 +43,9 @@ LINGER_BYTES = 256 * 1024 * 1024
 """And this much: closing at once would reset the connection, and the client would lose
 the answer to what it still sends (RFC 9112 §9.6)."""
 
+MAX_LENGTH_DIGITS = 18
+"""Of a `Content-Length`: more overflow what some read it into."""
+
 FRAMING = frozenset(
     {
         b"expect",
@@ -250,7 +253,8 @@ class Connection(HttpToolsProtocol):
             self.expect_100_continue = True
         elif name == b"content-length":
             digits = value.strip(b" \t")
-            if not digits.isdigit() or digits != b"%d" % int(digits):
+            zeros = len(digits) > 1 and digits.startswith(b"0")
+            if zeros or not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
                 raise MALFORMED
         elif name == b"transfer-encoding" and value.lower() == b"chunked":
             self._coded = True
