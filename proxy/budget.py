@@ -4,12 +4,20 @@ import asyncio
 from collections import deque
 from contextlib import suppress
 from types import TracebackType
-from typing import Self
+from typing import NamedTuple, Self
 
 from proxy.errors import BusyError, TooLargeError
 
 STEP_BYTES = 1024 * 1024
 """What a body of unknown length takes at a time."""
+
+
+class _Waiter(NamedTuple):
+    """Who waits for so many bytes, and holds so many meanwhile."""
+
+    size_bytes: int
+    held_bytes: int
+    granted: asyncio.Future[None]
 
 
 class Budget:
@@ -19,7 +27,7 @@ class Budget:
         self.most_bytes = most_bytes
         self.held_bytes = 0
         self._wait_s = wait_s
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: deque[_Waiter] = deque()
 
     def take_now(self, size_bytes: int) -> bool:
         """Take so many bytes if they are there and nobody waits for them."""
@@ -28,54 +36,72 @@ class Budget:
         self.held_bytes += size_bytes
         return True
 
-    async def take(self, size_bytes: int) -> None:
+    async def take(self, size_bytes: int, *, held_bytes: int = 0) -> None:
         """Take so many bytes, waiting for them if need be.
 
+        Shapes: `held_bytes` is what the caller holds already. Of those who hold some
+        and wait for more only the one that holds most goes on: each would wait for
+        what the others hold.
         Raises: `BusyError` when others hold them for too long.
         """
         if self.take_now(size_bytes):
             return
+        if held_bytes:
+            self._outbid(held_bytes)
         granted = asyncio.get_running_loop().create_future()
-        entry = (size_bytes, granted)
-        self._waiting.append(entry)
+        waiter = _Waiter(size_bytes, held_bytes, granted)
+        self._waiting.append(waiter)
         taken = False
         try:
             async with asyncio.timeout(self._wait_s):
                 await granted
             taken = True
         except TimeoutError:
-            raise BusyError(
-                "Too many large request bodies at once for the memory that is set "
-                "aside for them: come again, send fewer at once, or raise "
-                "max_bodies_bytes.",
-                code="proxy_memory_full",
-            ) from None
+            raise no_room() from None
         finally:
             if not taken:
-                self._give_up(entry)
-
-    def _give_up(self, entry: tuple[int, asyncio.Future[None]]) -> None:
-        size_bytes, granted = entry
-        if granted.done() and not granted.cancelled():  # too late
-            self.give(size_bytes)
-        with suppress(ValueError):
-            self._waiting.remove(entry)
-        self._serve()
+                self._give_up(waiter)
 
     def give(self, size_bytes: int) -> None:
         """Give bytes back, to those who wait first."""
         self.held_bytes -= size_bytes
         self._serve()
 
+    def _outbid(self, held_bytes: int) -> None:
+        """Refuse whoever holds least of those who hold some and wait for more."""
+        for waiter in self._waiting:
+            if not waiter.held_bytes or waiter.granted.done():
+                continue
+            if waiter.held_bytes >= held_bytes:
+                raise no_room()
+            waiter.granted.set_exception(no_room())
+
+    def _give_up(self, waiter: _Waiter) -> None:
+        granted = waiter.granted
+        if granted.done() and not granted.cancelled() and granted.exception() is None:
+            self.give(waiter.size_bytes)  # it came too late
+        with suppress(ValueError):
+            self._waiting.remove(waiter)
+        self._serve()
+
     def _serve(self) -> None:
         while self._waiting:
-            size_bytes, granted = self._waiting[0]
-            if self.held_bytes + size_bytes > self.most_bytes:
-                return
+            waiter = self._waiting[0]
+            if not waiter.granted.done():
+                if self.held_bytes + waiter.size_bytes > self.most_bytes:
+                    return
+                self.held_bytes += waiter.size_bytes
+                waiter.granted.set_result(None)
             self._waiting.popleft()
-            if not granted.done():
-                self.held_bytes += size_bytes
-                granted.set_result(None)
+
+
+def no_room() -> BusyError:
+    """Return what to tell a request whose body finds no room."""
+    return BusyError(
+        "Too many large request bodies at once for the memory that is set aside for "
+        "them: come again, send fewer at once, or raise max_bodies_bytes.",
+        code="proxy_memory_full",
+    )
 
 
 class Share:
@@ -104,7 +130,7 @@ class Share:
             )
         room = self._budget.most_bytes - self._held_bytes
         more = max(missing, min(STEP_BYTES, room))
-        await self._budget.take(more)
+        await self._budget.take(more, held_bytes=self._held_bytes)
         self._held_bytes += more
 
     def more_now(self, size_bytes: int) -> bool:

@@ -21,7 +21,7 @@ from proxy.patience import Patience
 from proxy.relay import Relay
 from proxy.replay import Replayed, whole_body
 from proxy.rules import Plan
-from proxy.seal import Ending, is_short, seal
+from proxy.seal import Ending, is_short, measure, seal
 from proxy.settings import Settings
 from proxy.tape import Tape
 from proxy.upstream.errors import UpstreamError, UpstreamTruncated
@@ -62,13 +62,13 @@ class Asked(NamedTuple):
     """What the client asked, as far as it goes on to the upstream.
 
     Shapes: `suffix` is the path after `/v1`, exactly as received, `query` what stood
-    behind the `?`, None where there was none.
+    behind the `?`, None where there was none; `headers` are all but the length.
     """
 
     method: str
     suffix: bytes
     query: bytes | None
-    headers: list[tuple[bytes, bytes]]
+    headers: tuple[tuple[bytes, bytes], ...]
 
 
 class Passage:
@@ -100,6 +100,7 @@ class Passage:
         relay = Relay(turn, send, self._tape, recorder=self._recorder)
         self._recorder.accept(self._tape.id)
         try:
+            await measure(self._tape)
             ending = await self._pass(relay, turn, asked)
             recorded = await self._keep(await self._sealed(ending, relay))
             await self._end(relay, ending, send, recorded=recorded)
@@ -161,6 +162,7 @@ class Passage:
         self._flags += tuple(f"refused={member}" for member in sorted(refused))
         self._tape.plan = self._replan(self._upstream.accepts_without(refused))
         self._tape.open_exchange = None  # told of the plan that was refused
+        await measure(self._tape)
         reply = await self._send(asked)
         if reply.status not in REFUSING:  # so the members were what it refused
             self._upstream.learn(refused)
@@ -173,14 +175,7 @@ class Passage:
             asked.method,
             asked.suffix,
             asked.query,
-            headers=headers.to_upstream(
-                asked.headers,
-                host=self._upstream.host,
-                identity=plan.identity,
-                content_length=len(plan.body),
-                authorization=self._upstream.authorization,
-                via=self._upstream.mark,
-            ),
+            headers=[*asked.headers, (b"content-length", b"%d" % len(plan.body))],
             body=plan.body,
         )
         self._answered_ns = self._now_ns()
@@ -188,6 +183,7 @@ class Passage:
 
     async def _relay(self, relay: Relay, reply: Reply, patience: Patience) -> None:
         tape, stream = self._tape, reply.stream
+        tape.let_go_of_sent()
         tape.status, tape.headers = reply.status, reply.headers
         tape.recorded_headers = headers.recorded(tape.headers)
         content_type = tape.header(b"content-type").lower()

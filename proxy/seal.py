@@ -1,5 +1,6 @@
 """Seals a tape: reads the answer once, and builds the frozen exchange of it."""
 
+import asyncio
 import hashlib
 
 import msgspec
@@ -71,10 +72,22 @@ def opened(tape: Tape) -> Exchange:
 
 def digests(tape: Tape) -> tuple[bytes, bytes]:
     """Return those of the request as received and as sent, mostly the same bytes."""
+    if tape.digests is not None:
+        return tape.digests
     received = hashlib.sha256(tape.request).digest()
     if tape.plan.body is tape.request:
         return received, received
     return received, hashlib.sha256(tape.plan.body).digest()
+
+
+async def measure(tape: Tape) -> None:
+    """Take the digests of a large request in a thread, before it is sent.
+
+    So the loop never stands still for them, and what was sent can be let go (H-64).
+    """
+    if len(tape.request) > INLINE_BYTES:
+        tape.digests = None
+        tape.digests = await asyncio.to_thread(digests, tape)
 
 
 def is_short(tape: Tape) -> bool:

@@ -29,6 +29,7 @@ class Tape:
         "_seam",
         "chunks",
         "created_at",
+        "digests",
         "endpoint",
         "headers",
         "id",
@@ -85,6 +86,7 @@ class Tape:
         self.times_us: list[int] = []
         self.size_bytes = 0
         self.kept_bytes = 0
+        self.digests: tuple[bytes, bytes] | None = None  # of a large request
         self.open_exchange: Exchange | None = None
         self.sealed = False
         self._saved_bytes = 0
@@ -123,6 +125,11 @@ class Tape:
             self.plan, content_kept=False, prompt_preview=""
         )
         self.open_exchange = None
+
+    def let_go_of_sent(self) -> None:
+        """Hold what was sent no longer where it is large: its digest is known."""
+        if self.digests is not None:
+            self.plan = msgspec.structs.replace(self.plan, body=b"")
 
     @property
     def whole(self) -> bool:

@@ -35,7 +35,7 @@ class Packer:
         """Return the body packed, compressed where that makes it smaller."""
         return self.pack_all((data,))[0]
 
-    def pack_all(self, bodies: Sequence[bytes]) -> list[bytes]:
+    def pack_all(self, bodies: Sequence[bytes | memoryview]) -> list[bytes]:
         """Return many bodies packed, in their order.
 
         In one call, since each call lets go of the interpreter lock and a busy event
@@ -48,8 +48,9 @@ class Packer:
         packed = []
         for data in bodies:
             if len(data) >= _WORTH_PACKING_BYTES:
-                frame = next(frames).tobytes()
-                packed.append(ZSTD + frame if len(frame) < len(data) else RAW + data)
+                frame = memoryview(next(frames))  # type: ignore[arg-type]  # a buffer, which its stub does not say
+                small = len(frame) < len(data)
+                packed.append(b"".join((ZSTD, frame) if small else (RAW, data)))
             else:
                 packed.append(RAW + data)
         return packed

@@ -17,6 +17,7 @@ _FIND_PIECES = f"{text_of(select(pieces.c.hash, pieces.c.id))} WHERE hash IN"
 _FIND_NODE = text_of(select(nodes.c.id).where(nodes.c.parent == 0, nodes.c.piece == 0))
 # Hashes in one question to the file; SQLite takes 32,766 parameters.
 _AT_ONCE = 500
+_LARGE_BYTES = 64 * 1024
 _LAST_PIECE = "SELECT coalesce(max(id), 0) FROM pieces"
 _LAST_NODE = "SELECT coalesce(max(id), 0) FROM nodes"
 
@@ -65,6 +66,11 @@ def content(data: bytes | msgspec.Raw) -> Content:
     return Content(data, sha256(data).digest())
 
 
+def _held(data: bytes | msgspec.Raw) -> bytes | memoryview:
+    """Return a piece: a copy, or a view where the copy would be a large one."""
+    return bytes(data) if len(data) < _LARGE_BYTES else memoryview(data)
+
+
 class Pieces:
     """Numbers for pieces and nodes; new ones are left in `new_pieces`, `new_nodes`.
 
@@ -79,7 +85,7 @@ class Pieces:
         self._known_nodes: Known[tuple[int, int]] = Known()
         self._last_piece: int = connection.execute(_LAST_PIECE).fetchone()[0]
         self._last_node: int = connection.execute(_LAST_NODE).fetchone()[0]
-        self.new_pieces: list[tuple[int, bytes, bytes]] = []
+        self.new_pieces: list[tuple[int, bytes, bytes | memoryview]] = []
         self.new_nodes: list[tuple[int, int, int, int]] = []
         # Nodes from this one on are of the batch at hand: no older row knows them.
         self.first_new_node = self._last_node + 1
@@ -129,7 +135,7 @@ class Pieces:
         if number is None:
             self._last_piece += 1
             number = self._last_piece
-            self.new_pieces.append((number, digest, bytes(content.data)))
+            self.new_pieces.append((number, digest, _held(content.data)))
         self._known_pieces.put(digest, number)
         return number
 

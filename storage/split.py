@@ -5,6 +5,7 @@ A body that does not come back byte for byte from its pieces is not cut at all.
 
 import json
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Literal, TypeAlias
 
 import msgspec
@@ -14,6 +15,10 @@ Member: TypeAlias = Literal["messages", "input", "tools"]
 # An array this long is no conversation; its pieces would cost more than they save.
 MAX_ELEMENTS = 100_000
 
+LARGE_BYTES = 1024 * 1024
+"""From here on no copy is made only to compare: memory counts more than speed."""
+
+_STEP_BYTES = 64 * 1024
 _WHITE = b" \t\r\n"
 _BRACKET = ord("[")
 _ABSENT = msgspec.Raw()
@@ -75,6 +80,9 @@ def split(body: bytes) -> Split:
     for cut in result.cuts:
         if _twice(result.skeleton, cut.member):
             return Split(body)
+    if len(body) > LARGE_BYTES:  # each element was found in its place
+        apart = all(one[1] <= other[0] for one, other in pairwise(spans))
+        return result if apart else Split(body)
     return result if join(result.skeleton, result.cuts) == body else Split(body)
 
 
@@ -103,6 +111,9 @@ def _find(body: bytes, member: Member, raw: msgspec.Raw, spans: list[_Span]) -> 
     elements = _list_decoder.decode(raw)
     if not 0 < len(elements) <= MAX_ELEMENTS:
         return
+    if len(raw) > LARGE_BYTES:
+        _find_large(body, member, raw, elements, spans=spans)
+        return
     array = bytes(raw)
     first = 1
     while array[first] in _WHITE:
@@ -117,6 +128,43 @@ def _find(body: bytes, member: Member, raw: msgspec.Raw, spans: list[_Span]) -> 
         # Where the same array stands twice, either place gives the same bytes back.
         start = body.find(array) + first
         spans.append((start, start + len(joined), member, separator, elements))
+
+
+def _find_large(
+    body: bytes,
+    member: Member,
+    raw: msgspec.Raw,
+    elements: list[msgspec.Raw],
+    *,
+    spans: list[_Span],
+) -> None:
+    """Do the same without a second copy of the array in memory."""
+    start = body.find(raw) + 1
+    while body[start] in _WHITE:
+        start += 1
+    separator = b","
+    if len(elements) > 1:
+        end = start + len(elements[0])
+        separator = body[end : body.find(elements[1], end)]
+    at = start
+    for number, element in enumerate(elements):
+        if number:
+            if not body.startswith(separator, at):
+                return
+            at += len(separator)
+        if not _same(body, at, element):
+            return
+        at += len(element)
+    spans.append((start, at, member, separator, elements))
+
+
+def _same(body: bytes, at: int, element: msgspec.Raw) -> bool:
+    """Return whether an element stands at this place, comparing a little at a time."""
+    view = memoryview(element)
+    return all(
+        body.startswith(bytes(view[start : start + _STEP_BYTES]), at + start)
+        for start in range(0, len(view), _STEP_BYTES)
+    )
 
 
 def _cut(body: bytes, spans: list[_Span]) -> Split:

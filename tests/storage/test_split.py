@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from storage.split import MAX_ELEMENTS, join, split
+from storage.split import LARGE_BYTES, MAX_ELEMENTS, join, split
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
@@ -122,3 +122,36 @@ def test_a_schema_may_name_a_property_like_the_member() -> None:
         {"messages": [{"role": "user"}], "schema": {"messages": {"messages": 1}}}
     )
     assert len(split(body).cuts) == 1
+
+
+LONG = json.dumps("x" * (LARGE_BYTES // 2)).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "cuts"),
+    [
+        (b'{"messages":[%b, %b, 1], "n": 1}', 3),
+        (b'{"n": 1, "input": [  %b,\n%b,\n{"a": [2]} ]}', 3),
+        (b'{"messages":[%b, %b,1]}', 0),  # another separator
+        (b'{"messages":[%b,%b],"messages":[]}', 0),
+        (b'{"messages":[%b,%b],"x":[1]}', 2),
+    ],
+)
+def test_h64_a_large_body_is_cut_like_a_small_one(body: bytes, cuts: int) -> None:
+    """It is compared in place, without a second copy in memory."""
+    for text in (LONG, b'"small"'):
+        whole = body % (text, text[:-1] + b'y"')
+        parted = split(whole)
+        assert whole == join(parted.skeleton, parted.cuts)
+        assert cuts == sum(len(cut.elements) for cut in parted.cuts)
+
+
+def test_h64_two_equal_large_arrays_come_back() -> None:
+    """Both are found in one place, so neither is cut."""
+    array = b"[%b,%b]" % (LONG, LONG)
+    for body in (
+        b'{"messages":%b,"tools":%b}' % (array, array),
+        b'{"messages":[1,{"tools":%b}],"tools":%b}' % (array, array),
+        b'{"tools":%b,"x":%b,"messages":[%b,2]}' % (array, array, array),
+    ):
+        assert body == rejoined(body)
