@@ -52,6 +52,9 @@ class Dispatch:
         except SpiritsafeError as exc:
             await send_error(send, exc, CLOSE if isinstance(exc, HostError) else ())
             return
+        if scope["method"] == "OPTIONS" and way.kind == "relay" and here(scope):
+            await send_options(send)
+            return
         if way.kind == "own":  # answered whatever the load is
             await self._own(scope, receive, send)
             return
@@ -74,3 +77,24 @@ def too_many(most: int) -> BusyError:
         f"{most} requests are under way, which is the most there may be: come again, "
         "or raise max_requests_at_once."
     )
+
+
+def here(scope: Scope) -> bool:
+    """Return whether an OPTIONS is for us: it may go no further (RFC 9110 §7.6.2).
+
+    One that may go further may do so once less from here on.
+    """
+    for at, (name, value) in enumerate(scope["headers"]):
+        if name == b"max-forwards" and value.isdigit() and len(value) < 10:
+            if not int(value):
+                return True
+            scope["headers"][at] = (name, b"%d" % (int(value) - 1))
+    return False
+
+
+async def send_options(send: Send) -> None:
+    """Tell what this proxy itself takes under `/v1`: whatever the upstream does."""
+    head = [(b"allow", b"GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]
+    head.append((b"content-length", b"0"))
+    await send({"type": "http.response.start", "status": 200, "headers": head})
+    await send({"type": "http.response.body", "body": b"", "more_body": False})

@@ -297,3 +297,26 @@ async def test_an_upgrade_that_is_no_websocket_is_an_ordinary_request(
         assert b"abc" == at.asked.body
         await ask(at.client, request("GET", FILES, *lines) + request("GET", FILES))
         assert 200 == (await answer(at.client)).status
+
+
+@pytest.mark.parametrize("target", [b"/v1/chat/completions", FILES])
+async def test_h68_what_caches_are_told_passes_untouched(
+    tmp_path: Path, target: bytes
+) -> None:
+    """Both ways, with `no-transform` among it, which we would break by decoding."""
+    lines = [
+        b"cache-control: no-transform, max-age=0",
+        b"cache-control: private",
+        b"pragma: no-cache",
+        b"warning: 199 - x",
+    ]
+    answers = [*lines, b'etag: W/"a"', b"vary: *", b"age: 7", b"expires: 0"]
+    script = saying(whole(completion(), *answers))
+    async with standing(tmp_path, script) as at:
+        got = await ask(at.client, request("POST", target, *lines, body=CHAT))
+        for name, value in parted(lines):
+            assert value in sent(at.asked, name)
+        assert [it for _, it in parted(lines[:2])] == sent(at.asked, b"cache-control")
+        for name, value in parted(answers):
+            assert value in got.values(name)
+        assert completion() == got.body

@@ -7,7 +7,7 @@ import pytest
 from tests.living import RawClient, living_proxy
 from tests.scripted_upstream import CHAT, scripted_upstream
 from tests.transparency.standing import standing
-from tests.transparency.wire import PLAIN, answer, ask, request
+from tests.transparency.wire import PLAIN, answer, ask, request, sent
 
 pytestmark = pytest.mark.anyio
 
@@ -93,6 +93,29 @@ async def test_h53_options_of_everything_is_refused(tmp_path: Path) -> None:
     async with standing(tmp_path, PLAIN) as at:
         assert 400 == (await ask(at.client, request("OPTIONS", b"*"))).status
         assert 0 == at.upstream.connections
+
+
+async def test_h53_max_forwards_ends_here_or_goes_on_as_one_less(
+    tmp_path: Path,
+) -> None:
+    """Of OPTIONS only (RFC 9110 §7.6.2); in any other request it means nothing."""
+    async with standing(tmp_path, PLAIN) as at:
+        for value in (b"0", b"00"):
+            line = b"max-forwards: " + value
+            got = await ask(at.client, request("OPTIONS", b"/v1/files", line))
+            assert (200, b"") == (got.status, got.body)
+            assert b"OPTIONS" in got.values(b"allow")[0]
+        assert [] == at.upstream.requests
+        for method, value, expected in (
+            ("OPTIONS", b"1", b"0"),
+            ("OPTIONS", b"70", b"69"),
+            ("OPTIONS", b"many", b"many"),
+            ("GET", b"0", b"0"),
+        ):
+            line = b"max-forwards: " + value
+            await at.client.send(request(method, b"/v1/files", line))
+            assert 200 == (await answer(at.client)).status
+            assert [expected] == sent(at.asked, b"max-forwards")
 
 
 async def test_h53_options_of_a_path_is_the_upstreams_business(tmp_path: Path) -> None:
