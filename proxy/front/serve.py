@@ -30,7 +30,8 @@ LAST_WORDS_S = 1.5
 """What cancelled exchanges get to hand over what they have (reliability 2.8)."""
 
 
-STOPS = (signal.SIGTERM, signal.SIGINT)
+STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+"""A terminal that closes (SIGHUP) stops as well, unless `nohup` had it ignored."""
 
 
 class CannotListen(Exception):
@@ -61,12 +62,13 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def signals(self) -> Iterator[None]:
-        """Stop on SIGTERM and SIGINT, and exit 0 after an orderly stop.
+        """Stop on SIGTERM, SIGINT and SIGHUP, and exit 0 after an orderly stop.
 
         Once told to stop the process only ends: no further signal may break off its
         last commit, so from then on they are ignored.
         """
-        before = {number: signal.signal(number, self._stop) for number in STOPS}
+        heeded = [it for it in STOPS if signal.getsignal(it) is not signal.SIG_IGN]
+        before = {number: signal.signal(number, self._stop) for number in heeded}
         try:
             yield
         finally:

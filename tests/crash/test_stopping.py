@@ -30,7 +30,7 @@ from tests.scripted_upstream import (
 
 pytestmark = pytest.mark.anyio
 
-STOPS = [signal.SIGTERM, signal.SIGINT]
+STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
 
 
 class Streams:
