@@ -11,14 +11,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from proxy.budget import Budget
+from proxy.budget import Budget, Budgets
 from proxy.callers import load_secret
 from proxy.dispatch import Dispatch
 from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
-from proxy.memory import bodies_bytes, limit_bytes
+from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition
 from proxy.passage import Clock, Wiring
@@ -101,10 +101,7 @@ class App:
                 Wiring(settings, self._recorder, self._meters, self._clock),
                 self._upstreams,
                 through,
-                bodies=Budget(
-                    settings.max_bodies_bytes or bodies_bytes(limit_bytes()),
-                    wait_s=settings.room_timeout_s,
-                ),
+                budgets=budgets(settings),
                 secret=load_secret(db.with_name(db.name + ".secret")),
                 new_id=Ids(),
             )
@@ -136,3 +133,12 @@ class App:
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")
+
+
+def budgets(settings: Settings) -> Budgets:
+    """Return the memory for bodies: as set, or as much as this machine allows."""
+    limit, wait_s = limit_bytes(), settings.room_timeout_s
+    return Budgets(
+        Budget(settings.max_bodies_bytes or bodies_bytes(limit), wait_s=wait_s),
+        Budget(settings.max_answers_bytes or answers_bytes(limit), wait_s=wait_s),
+    )

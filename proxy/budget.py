@@ -95,6 +95,13 @@ class Budget:
             self._waiting.popleft()
 
 
+class Budgets(NamedTuple):
+    """What request bodies have, and long answers."""
+
+    requests: Budget
+    answers: Budget
+
+
 def no_room() -> BusyError:
     """Return what to tell a request whose body finds no room."""
     return BusyError(

@@ -11,7 +11,7 @@ from starlette.types import Receive, Scope, Send
 from proxy import redact, rules
 from proxy.answering import send_error
 from proxy.bodies import read_body, too_large
-from proxy.budget import Budget, Share
+from proxy.budget import Budgets, Share
 from proxy.errors import SpiritsafeError
 from proxy.front.turn import ClientGone, Turn
 from proxy.head import Head, Heads
@@ -36,11 +36,11 @@ class Forward:
         upstreams: Mapping[str, Upstream],
         through: Through,
         *,
-        bodies: Budget,
+        budgets: Budgets,
         secret: bytes,
         new_id: Callable[[], str],
     ) -> None:
-        self._bodies = bodies
+        self._budgets = budgets
         self._wiring = wiring
         self._upstreams = upstreams
         self._through = through
@@ -54,7 +54,7 @@ class Forward:
         """Serve one request; raises nothing but cancellation."""
         turn: Turn = scope["extensions"]["spiritsafe"]
         if turn.more_body:
-            with Share(self._bodies) as share:
+            with Share(self._budgets.requests) as share:
                 await self._serve(scope, receive, send, route, share=share)
         else:  # it is here already, in one read
             await self._serve(scope, receive, send, route)
@@ -122,6 +122,7 @@ class Forward:
             await Passage(self._wiring, tape, upstream, plan).run(turn, send, asked)
         finally:
             del self._under_way[tape.id]
+            tape.let_go()
 
     def _tape(
         self,
@@ -147,6 +148,7 @@ class Forward:
             created_at=self._wiring.clock.wall_us(),
             started_ns=self._wiring.clock.now_ns(),
             max_kept_bytes=self._wiring.settings.max_kept_answer_bytes,
+            room=self._budgets.answers,
         )
 
     async def save_long_ones(self) -> None:

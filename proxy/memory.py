@@ -42,3 +42,8 @@ def bodies_bytes(limit: int) -> int:
     102
     """
     return max(LEAST_BYTES, min(limit // 5, MOST_BYTES))
+
+
+def answers_bytes(limit: int) -> int:
+    """Return how many bytes of long answers may be held within a memory limit."""
+    return max(LEAST_BYTES, limit // 8)

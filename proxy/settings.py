@@ -182,6 +182,11 @@ class Settings(BaseSettings):
         ge=0,
         description="Captured request bodies in memory at once; 0: by memory.",
     )
+    max_answers_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Answers under way in memory; prefixes beyond. 0: by memory.",
+    )
     max_requests_at_once: int = Field(
         default=6000, gt=0, description="Requests under way before 503 is answered."
     )

@@ -5,11 +5,28 @@ Memory only; never waits, never parses.
 
 import hashlib
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
 from proxy.rules import Plan, holds
 from storage.records import Chunk, Endpoint, Exchange, HeaderPairs, Progress
+
+FREE_BYTES = 64 * 1024
+"""Of an answer, kept without asking for room: most answers are shorter."""
+
+STEP_BYTES = 1024 * 1024
+"""What a longer one asks for at a time."""
+
+
+class Room(Protocol):
+    """The memory for all answers."""
+
+    def take_now(self, size_bytes: int) -> bool:
+        """Take so many bytes, if they are there."""
+
+    def give(self, size_bytes: int) -> None:
+        """Give so many bytes back."""
 
 
 class Tape:
@@ -23,7 +40,9 @@ class Tape:
     """
 
     __slots__ = (
+        "_allowed_bytes",
         "_digest",
+        "_room",
         "_saved_bytes",
         "_saved_chunks",
         "_seam",
@@ -66,6 +85,7 @@ class Tape:
         created_at: int,
         started_ns: int,
         max_kept_bytes: int,
+        room: Room,
     ) -> None:
         self.id = id
         self.key = key
@@ -89,6 +109,8 @@ class Tape:
         self.digests: tuple[bytes, bytes] | None = None  # of a large request
         self.open_exchange: Exchange | None = None
         self.sealed = False
+        self._room = room
+        self._allowed_bytes = min(FREE_BYTES, max_kept_bytes)
         self._saved_bytes = 0
         self._saved_chunks = 0
         self._seam = b""
@@ -100,7 +122,9 @@ class Tape:
         Units: `now_ns` is monotonic, on the clock of `started_ns`.
         """
         self.size_bytes += len(chunk)
-        if self._digest is None and self.size_bytes <= self.max_kept_bytes:
+        if self._digest is None and (
+            self.size_bytes <= self._allowed_bytes or self._allow()
+        ):
             self.chunks.append(chunk)
             self.times_us.append((now_ns - self.started_ns) // 1000)
             self.kept_bytes = self.size_bytes
@@ -108,6 +132,21 @@ class Tape:
         if self._digest is None:
             self._digest = hashlib.sha256(b"".join(self.chunks))
         self._digest.update(chunk)
+
+    def _allow(self) -> bool:
+        """Ask for room for a longer answer, where it may be that long."""
+        missing = self.size_bytes - self._allowed_bytes
+        step = max(missing, min(STEP_BYTES, self.max_kept_bytes - self._allowed_bytes))
+        if self.size_bytes > self.max_kept_bytes or not self._room.take_now(step):
+            return False
+        self._allowed_bytes += step
+        return True
+
+    def let_go(self) -> None:
+        """Give the room back: the exchange is over."""
+        taken = self._allowed_bytes - min(FREE_BYTES, self.max_kept_bytes)
+        if taken:
+            self._room.give(taken)
 
     def header(self, name: bytes) -> bytes:
         """Return the first value of an answer header, or nothing.

@@ -4,6 +4,7 @@ from hashlib import sha256
 
 import pytest
 
+from proxy.budget import Budget
 from proxy.rules import Plan
 from proxy.seal import INLINE_BYTES, INLINE_CHUNKS, is_short, opened
 from proxy.tape import Tape
@@ -41,6 +42,7 @@ def tape(request: bytes, sent: bytes, chunks: int = 0) -> Tape:
         created_at=0,
         started_ns=0,
         max_kept_bytes=INLINE_BYTES * 2,
+        room=Budget(INLINE_BYTES * 2, wait_s=1),
     )
     for at in range(chunks):
         made.add(b"x", at)

@@ -18,7 +18,16 @@ from tests.scripted_upstream import (
     completion,
     delta,
 )
-from tests.wire.scene import CHAT_PATH, Scene, chunk, locked, narrow, scene
+from tests.wire.scene import (
+    CHAT_PATH,
+    Scene,
+    chunk,
+    dechunked,
+    locked,
+    narrow,
+    scene,
+    to_the_end,
+)
 
 pytestmark = pytest.mark.anyio
 
@@ -187,3 +196,42 @@ async def test_a_request_over_its_limit_is_a_413_in_an_envelope(
     assert "invalid_request_error" == error["type"]
     assert "false" == headers["x-should-retry"]
     assert 1 == len(kept) == len(at.upstream.requests)
+
+
+async def test_d6_long_answers_at_once_take_no_more_memory_than_there_is(
+    tmp_path: Path,
+) -> None:
+    """Every client gets every byte; of what finds no room a prefix is kept, and said."""
+    text = "x" * 700_000
+    go = asyncio.Event()
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        await wire.send(SSE_HEAD + chunk(delta(text)))
+        if b"wait" in request.body:
+            await go.wait()
+        await wire.send(chunk(delta("", "stop") + DONE) + b"0\r\n\r\n")
+
+    whole = delta(text) + delta("", "stop") + DONE
+    waiting = STREAMED.replace(b"hi", b"wait")
+    async with (
+        scene(tmp_path, script, max_answers_bytes=2**20) as at,
+        at.client() as first,
+        at.client() as second,
+    ):
+        await first.post(CHAT_PATH, waiting, "Connection: close")
+        await first.head()
+        begun = await first.reader.readexactly(100_000)
+        await second.post(CHAT_PATH, STREAMED)
+        _, headers = await second.head()
+        assert whole == await second.body(headers)
+        go.set()
+        assert (whole, True) == dechunked(begun + (await to_the_end(first))[0])
+        await second.post(CHAT_PATH, STREAMED)
+        _, headers = await second.head()
+        assert whole == await second.body(headers)
+        kept = await at.settled()
+    assert ["complete", "incomplete", "complete"] == [it.row.state for it in kept]
+    assert "too_large" == kept[1].row.reason
+    assert "truncated_record" in kept[1].flags
+    assert hashlib.sha256(whole).digest() == kept[1].answer_sha256
+    assert whole == kept[2].answer
