@@ -173,7 +173,7 @@ class Commits:
         try:
             writer = self._writer or await self._reopen()
             await self._live().run(_write, writer, items, tally)
-        except (sqlite3.Error, OSError, *_ITEM_ERRORS) as exc:
+        except (sqlite3.Error, OSError, MemoryError, *_ITEM_ERRORS) as exc:
             self._writer = None
             return exc
         return None
