@@ -13,6 +13,10 @@ CGROUPS = (
 
 MIB = 1024 * 1024
 
+REST_BYTES = 128 * MIB
+"""For all but bodies: 70 MiB resident, and the stacks of threads where a resource limit
+counts what is only reserved (2026-11-21)."""
+
 LEAST_BYTES = 16 * MIB
 MOST_BYTES = 1024 * MIB
 
@@ -35,15 +39,15 @@ def limit_bytes(cgroups: Iterable[Path] = CGROUPS) -> int:
 def bodies_bytes(limit: int) -> int:
     """Return how many bytes of request bodies may be held within a memory limit.
 
-    A fifth: at its peak, which is while it is written to the file, a body of n bytes
-    takes 3.3 n, beside some 70 MiB for all the rest (2026-11-21).
+    At its peak, which is while it is written to the file, a body of n bytes takes 3.3 n
+    (2026-11-21).
 
     >>> bodies_bytes(512 * MIB) // MIB
-    102
+    96
     """
-    return max(LEAST_BYTES, min(limit // 5, MOST_BYTES))
+    return max(LEAST_BYTES, min((limit - REST_BYTES) // 4, MOST_BYTES))
 
 
 def answers_bytes(limit: int) -> int:
     """Return how many bytes of long answers may be held within a memory limit."""
-    return max(LEAST_BYTES, limit // 8)
+    return max(LEAST_BYTES, (limit - REST_BYTES) // 8)

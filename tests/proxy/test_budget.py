@@ -7,7 +7,7 @@ import pytest
 
 from proxy.budget import STEP_BYTES, Budget, Share
 from proxy.errors import BusyError, TooLargeError
-from proxy.memory import LEAST_BYTES, MIB, bodies_bytes, limit_bytes
+from proxy.memory import LEAST_BYTES, MIB, answers_bytes, bodies_bytes, limit_bytes
 
 pytestmark = pytest.mark.anyio
 
@@ -104,7 +104,8 @@ def test_s51_the_limit_of_the_container_counts(tmp_path: Path) -> None:
     machine = limit_bytes([limit])
     limit.write_text("max\n")
     assert machine == limit_bytes([limit])
-    limit.write_text(f"{100 * MIB}\n")
-    assert 100 * MIB == limit_bytes([limit])
-    assert 20 * MIB == bodies_bytes(100 * MIB)
+    limit.write_text(f"{256 * MIB}\n")
+    assert 256 * MIB == limit_bytes([limit])
+    assert 32 * MIB == bodies_bytes(256 * MIB)
+    assert 16 * MIB == answers_bytes(256 * MIB)
     assert LEAST_BYTES == bodies_bytes(MIB)
