@@ -8,8 +8,11 @@ from typing import NamedTuple, Self
 
 from proxy.errors import BusyError, TooLargeError
 
+FREE_BYTES = 64 * 1024
+"""A body this short costs nothing: it could have come in one read."""
+
 STEP_BYTES = 1024 * 1024
-"""What a body of unknown length takes at a time."""
+"""What a body of unknown length takes at a time, and what small is."""
 
 
 class _Waiter(NamedTuple):
@@ -30,8 +33,16 @@ class Budget:
         self._waiting: deque[_Waiter] = deque()
 
     def take_now(self, size_bytes: int) -> bool:
-        """Take so many bytes if they are there and nobody waits for them."""
-        if self._waiting or self.held_bytes + size_bytes > self.most_bytes:
+        """Take so many bytes if they are there and nobody waits for them.
+
+        A little is there for small ones also when large ones have it all and wait.
+        """
+        room_bytes = self.most_bytes - self.held_bytes
+        if size_bytes <= STEP_BYTES:
+            room_bytes += self.most_bytes // 8
+        elif self._waiting:
+            return False
+        if size_bytes > room_bytes:
             return False
         self.held_bytes += size_bytes
         return True
@@ -120,14 +131,14 @@ class Share:
         self._budget = budget
         self._held_bytes = 0
 
-    async def reach(self, size_bytes: int) -> None:
-        """Hold at least so many bytes.
+    async def reach(self, size_bytes: int, *, whole: bool = False) -> None:
+        """Hold at least so many bytes; with `whole` there will be no more.
 
         Raises: `TooLargeError` where all there is would not do, `BusyError` where it
         is not to be had in time.
         """
         missing = size_bytes - self._held_bytes
-        if missing <= 0:
+        if missing <= 0 or size_bytes <= FREE_BYTES:
             return
         if size_bytes > self._budget.most_bytes:
             raise TooLargeError(
@@ -136,7 +147,7 @@ class Share:
                 "header x-spiritsafe-record: off."
             )
         room = self._budget.most_bytes - self._held_bytes
-        more = max(missing, min(STEP_BYTES, room))
+        more = missing if whole else max(missing, min(STEP_BYTES, room))
         await self._budget.take(more, held_bytes=self._held_bytes)
         self._held_bytes += more
 

@@ -71,7 +71,7 @@ class Forward:
             length = declared_length(scope) or 0
             if length > most_bytes:
                 raise too_large(most_bytes)
-            await share.reach(length)
+            await share.reach(length, whole=True)
         return await read_body(receive, turn, most_bytes, share=share)
 
     async def _serve(
