@@ -179,9 +179,10 @@ class Connection(HttpToolsProtocol):
         Units: `now_s` is on the loop's clock.
         """
         turn = self.cycle
-        if self._in_head:
-            idle = turn is not None and not self._head_bytes  # nothing has begun
-            waiting = not (idle or self._deaf)
+        if self._deaf:
+            waiting = False
+        elif self._in_head:
+            waiting = turn is None or self._head_bytes > 0  # or nothing has begun
         else:
             waiting = turn.more_body and not (
                 turn.body or turn.response_complete or self.flow.read_paused

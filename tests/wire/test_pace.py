@@ -189,3 +189,17 @@ async def test_h10_a_refused_upload_that_goes_on_still_gets_its_answer(
         expected = 404 if target == "/nowhere" else 413
         assert expected == (await told(client))[0]
         assert [] == at.upstream.requests
+
+
+async def test_h41_a_refused_first_head_is_not_waited_for_again(tmp_path: Path) -> None:
+    """It is looked at once more while its client lingers; the others are served on."""
+    head = b"GET /%b HTTP/1.1\r\nhost: a\r\n\r\n" % (b"x" * 2**15)
+    async with scene(tmp_path, plain, head_timeout_s=0.04) as at, at.client() as client:
+        await client.send(head)
+        assert 414 == (await client.head())[0]
+        for _ in range(20):  # as many looks, at least
+            await client.send(b"x")
+            await asyncio.sleep(0.01)
+        async with at.client() as other:
+            await other.post(CHAT_PATH, CHAT)
+            assert 200 == (await other.head())[0]

@@ -47,7 +47,7 @@ def over_tls(client: ssl.SSLContext | None, limits: Limits | None = None) -> Tra
     return Transport(limits=limits or Limits(), ssl_context=client)
 
 
-async def test_h84_an_answer_over_tls_is_read_and_the_connection_reused() -> None:
+async def test_h84_f44_an_answer_over_tls_is_read_and_the_connection_reused() -> None:
     server_side, client_side = pair()
     names: list[str] = []
     server_side.sni_callback = lambda _, name, __: names.append(name)
@@ -62,7 +62,9 @@ async def test_h84_an_answer_over_tls_is_read_and_the_connection_reused() -> Non
 
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "self-signed"])
-async def test_h84_a_certificate_that_does_not_verify_is_refused(fault: str) -> None:
+async def test_h84_f44_a_certificate_that_does_not_verify_is_refused(
+    fault: str,
+) -> None:
     server_side, client_side = pair(
         "elsewhere.test" if fault == "wrong host" else "localhost",
         expired=fault == "expired",
@@ -78,7 +80,7 @@ async def test_h84_a_certificate_that_does_not_verify_is_refused(fault: str) -> 
         assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
 
 
-async def test_h84_an_upstream_without_tls_is_refused() -> None:
+async def test_h84_f44_an_upstream_without_tls_is_refused() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(b"HTTP/1.1 400 Bad\r\n\r\n")
         await peer.ended()
@@ -89,7 +91,7 @@ async def test_h84_an_upstream_without_tls_is_refused() -> None:
         assert through.stats().open_count == 0
 
 
-async def test_h84_tls_older_than_1_2_is_never_offered() -> None:
+async def test_h84_f44_tls_older_than_1_2_is_never_offered() -> None:
     assert verifying_context().minimum_version is ssl.TLSVersion.TLSv1_2
     assert verifying_context().verify_mode is ssl.CERT_REQUIRED
     assert verifying_context().check_hostname
@@ -125,7 +127,7 @@ def cutting(wire: bytes) -> Script:
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
     ],
 )
-async def test_h84_an_end_without_close_notify_is_truncation(wire: bytes) -> None:
+async def test_h84_f44_an_end_without_close_notify_is_truncation(wire: bytes) -> None:
     server_side, client_side = pair()
     async with (
         upstream(cutting(wire), tls=server_side) as server,
@@ -185,7 +187,7 @@ async def test_h83_an_address_that_hangs_is_overtaken() -> None:
                 assert found.getpeername() in {alive[1], hanging[1]}
 
 
-async def test_h84_a_slow_reader_gets_what_came_before_the_end_of_tls(
+async def test_h84_f44_a_slow_reader_gets_what_came_before_the_end_of_tls(
     anyio_backend: tuple[str, dict[str, bool]],
 ) -> None:
     """Uvloop 0.22 throws away what waits when FIN comes; then we say truncated."""
