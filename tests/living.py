@@ -100,6 +100,18 @@ class RawClient:
         self.writer.write(data)
         await self.writer.drain()
 
+    async def trickle(
+        self, data: bytes, *, size_bytes: int = 1, pause_s: float = 0
+    ) -> None:
+        """Send bytes in slices of this size, with this pause behind each."""
+        for start in range(0, len(data), size_bytes):
+            await self.send(data[start : start + size_bytes])
+            await asyncio.sleep(pause_s)
+
+    def half_close(self) -> None:
+        """Send no more, and go on listening."""
+        self.writer.write_eof()
+
     async def head(self) -> tuple[int, dict[str, str]]:
         """Read an answer's head; return status and headers (names in lower case)."""
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")

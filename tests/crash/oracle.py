@@ -21,7 +21,8 @@ class Attempt:
     end: the terminal event, or the last byte that the head announced; `clean` that the
     framing ended as well. `refused` marks an error of the proxy's own.
     `owed` is false where the mode promises nothing about this one (`relaxed`).
-    `caller` is the key that the request carried.
+    `disowned` marks an answer that says it is not recorded. `caller` is the key that
+    the request carried.
     """
 
     nonce: str
@@ -34,6 +35,7 @@ class Attempt:
     clean: bool = False
     refused: bool = False
     owed: bool = True
+    disowned: bool = False
     caller: str = ""
 
     @property
@@ -164,6 +166,8 @@ def whole_where_the_end_was_seen(history: History) -> Iterator[Complaint]:
     missing = []
     for attempt in history.attempts:
         row = rows.get(attempt.id)
+        if attempt.disowned and not history.fail_open:
+            yield Complaint("C1", f"{attempt.key}: unrecorded, and storage was sound")
         if not attempt.ended or (attempt.refused and not attempt.id):
             continue  # refused at the door, it was never accepted
         if row is None:

@@ -62,6 +62,7 @@ def kept(library: Library, name: str) -> Kept:
         request_sha256=whole.request_sha256,
         answer_sha256=whole.answer_sha256,
         answer=whole.answer,
+        project=whole.row.project,
     )
 
 

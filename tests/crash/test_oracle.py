@@ -115,6 +115,10 @@ SEEDED = {
         "C1",
         {"rows": changed(1, state="incomplete", reason="proxy_crashed")},
     ),
+    "said to be unrecorded on a sound disk": (
+        "C1",
+        {"attempts": [attempt(0, disowned=True), *sound().attempts[1:]]},
+    ),
     "a refusal kept as complete": ("C1", {"rows": changed(3, state="complete")}),
     "a cut answer kept as complete": ("C2", {"rows": changed(2, state="complete")}),
     "an answer nobody gave": ("C2", {"hits": sound().hits[1:]}),
