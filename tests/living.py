@@ -97,6 +97,8 @@ class RawClient:
 
     async def send(self, data: bytes) -> None:
         """Send bytes as they are."""
+        if self.writer.is_closing():  # uvloop would raise RuntimeError
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
 
@@ -146,7 +148,10 @@ class RawClient:
     def reset(self) -> None:
         """Leave with RST."""
         sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
-        )
+        if sock is not None:  # else the other side was faster
+            sock.setsockopt(
+                socket.SOL_SOCKET,
+                socket.SO_LINGER,
+                b"\x01\x00\x00\x00\x00\x00\x00\x00",
+            )
         self.writer.transport.abort()

@@ -82,9 +82,12 @@ class Wire:
     def reset(self) -> None:
         """Leave with RST."""
         sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
-        )
+        if sock is not None:  # else the other side was faster
+            sock.setsockopt(
+                socket.SOL_SOCKET,
+                socket.SO_LINGER,
+                b"\x01\x00\x00\x00\x00\x00\x00\x00",
+            )
         self.writer.transport.abort()
 
     def close(self) -> None:

@@ -65,11 +65,17 @@ def asked(body: bytes) -> Ask:
 
 @dataclass
 class World:
-    """What clients and the upstream have seen so far, over all runs of the program."""
+    """What clients and the upstream have seen so far, over all runs of the program.
+
+    Shapes: `long` is the part of all exchanges that take longer than a second.
+    Units: `slowest_s` is the longest pause of the others.
+    """
 
     seed: int
     acts: Mapping[str, int] = field(default_factory=lambda: USUAL)
     leavers: float = LEAVERS
+    long: float = 0.15
+    slowest_s: float = 0.1
     attempts: list[Attempt] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
     sums: list[Sums] = field(default_factory=list)
@@ -88,18 +94,23 @@ class World:
         nonce, number = self.unfinished.pop() if again else (next(self._nonces), 0)
         (act,) = choose.choices(list(self.acts), list(self.acts.values()))
         streamed = choose.random() < 0.5
-        if choose.random() < 0.15:  # longer than a second: saved before they end
+        if choose.random() < self.long:  # longer than a second: saved before they end
             pause_s = choose.uniform(0.06, 0.12)
             return Ask(nonce, number + 1, act, streamed, 20, pause_s, 40)
         size_bytes = choose.choice((20, 20, 300, 5000, 90_000))
         events = choose.randint(3, 20)
-        pause_s = choose.uniform(0, 0.1)
+        pause_s = choose.uniform(0, self.slowest_s)
         return Ask(nonce, number + 1, act, streamed, events, pause_s, size_bytes)
 
     async def play(self, request: RawRequest, wire: Wire) -> None:
         """Be the upstream: do as the request asks."""
-        ask = asked(request.body)
-        hit = Hit(key=Key(ask.nonce, ask.number))
+        try:
+            ask = asked(request.body)
+        except (ValueError, TypeError, LookupError):  # nobody of ours has sent this
+            self.hits.append(Hit(key=Key(repr(request.head[:200]), 0)))
+            wire.reset()
+            return
+        hit = Hit(key=Key(ask.nonce, ask.number), got=request.body)
         self.hits.append(hit)
         await ACTS[ask.act](ask.lines(), hit, wire)
 

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, NamedTuple
 
+import msgspec
+
 
 @dataclass(slots=True, kw_only=True)
 class Attempt:
@@ -55,11 +57,13 @@ class Key(NamedTuple):
 class Hit:
     """One request as the upstream saw it.
 
-    Shapes: `said` is the answer's body as far as it was written; `ending` is `cut`
-    where the upstream broke it off itself.
+    Shapes: `got` is the request's body as it arrived, None where nobody looked; `said`
+    is the answer's body as far as it was written; `ending` is `cut` where the upstream
+    broke it off itself.
     """
 
     key: Key
+    got: bytes | None = None
     said: bytes = b""
     ending: Literal["under way", "completed", "cut"] = "under way"
 
@@ -100,8 +104,11 @@ class Footing(NamedTuple):
     rss_bytes: int = 0
 
 
-SPREAD = Footing(files=2, threads=2, tasks=2, slots=0, rss_bytes=64 * 1024 * 1024)
-"""How far apart two rests may be; threads and memory are kept for the next time."""
+SPREAD = Footing(files=2, threads=8, tasks=2, slots=0, rss_bytes=64 * 1024 * 1024)
+"""How far apart two rests may be: worker threads, and memory, are kept once made."""
+
+ADDED = frozenset({"store", "metadata"})
+"""The members that the program may add to a request."""
 
 RECOVERY_S = 5.0
 """How soon the service answers again (C11)."""
@@ -146,6 +153,7 @@ def judge(history: History) -> list[Complaint]:
     """Return every rule that the history breaks."""
     return [
         *whole_where_the_end_was_seen(history),
+        *sent_on_as_it_came(history),
         *nothing_invented(history),
         *nothing_sent_twice(history),
         *no_clean_end_after_a_cut(history),
@@ -195,6 +203,30 @@ def same_bytes(attempt: Attempt, row: Kept, *, fail_open: bool) -> Iterator[Comp
             yield Complaint("C1", f"{attempt.key}: {what}")
     elif row.answer_sha256 != sha256(attempt.seen).digest():
         yield Complaint("C1", f"{attempt.key}: not the answer that was seen")
+
+
+def sent_on_as_it_came(history: History) -> Iterator[Complaint]:
+    """C1: what the upstream got is what the client sent, and what may be added (D3)."""
+    sent = {attempt.key: attempt.request for attempt in history.attempts}
+    for hit in history.hits:
+        request = sent.get(hit.key)
+        if request is None or hit.got is None or hit.got == request:
+            continue
+        want, found = members(request), members(hit.got)
+        for name in ADDED - {name for name, _ in want}:
+            found = [member for member in found if member[0] != name]
+        if want != found:
+            yield Complaint("C1", f"{hit.key}: another request went upstream")
+
+
+def members(body: bytes) -> list[tuple[str, bytes]]:
+    """Return the top-level members of a body, in order, values as their bytes."""
+    return [
+        (name, bytes(value))
+        for name, value in msgspec.json.decode(
+            body, type=dict[str, msgspec.Raw]
+        ).items()
+    ]
 
 
 def nothing_invented(history: History) -> Iterator[Complaint]:

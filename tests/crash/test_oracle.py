@@ -158,7 +158,7 @@ SEEDED = {
     ),
     "descriptors left open": ("C9", {"rests": [(REST, REST._replace(files=23))]}),
     "tasks left": ("C9", {"rests": [(REST, REST._replace(tasks=8))]}),
-    "threads left": ("C9", {"rests": [(REST, REST._replace(threads=6))]}),
+    "threads left": ("C9", {"rests": [(REST, REST._replace(threads=12))]}),
     "a slot left taken": ("C9", {"rests": [(REST, REST._replace(slots=1))]}),
     "memory left": (
         "C9",
@@ -175,6 +175,31 @@ SEEDED = {
 
 def test_every_rule_has_a_seeded_bug() -> None:
     assert {f"C{number}" for number in range(1, 13)} == {r for r, _ in SEEDED.values()}
+
+
+REQUEST = b'{"model": "m", "messages": [1.0, 2]}'
+EDITED = b'{"store":true,"metadata":{"a":"b"},"model": "m", "messages": [1.0, 2]}'
+
+
+@pytest.mark.parametrize(
+    ("got", "rules"),
+    [
+        (REQUEST, []),
+        (EDITED, []),
+        (EDITED.replace(b"1.0", b"1"), ["C1"]),
+        (EDITED.replace(b'"model": "m", ', b""), ["C1"]),
+        (EDITED.replace(b"store", b"stare"), ["C1"]),
+        (b'{"messages": [1.0, 2], "model": "m"}', ["C1"]),
+    ],
+)
+def test_what_the_upstream_got_may_have_more_and_nothing_else(
+    got: bytes, rules: list[str]
+) -> None:
+    one = attempt(0, request=REQUEST)
+    hit = Hit(key=one.key, got=got, said=b"one", ending="completed")
+    history = replace(sound(), attempts=[one, *sound().attempts[1:]])
+    history = replace(history, hits=[hit, *sound().hits[1:]])
+    assert rules == [found.rule for found in judge(history)]
 
 
 @pytest.mark.parametrize("bug", SEEDED)
