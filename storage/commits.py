@@ -11,7 +11,13 @@ import msgspec
 
 from storage import epochs
 from storage.damage import check, is_ours, set_aside
-from storage.engines.blame import ITEM_ERRORS, is_damaged, is_full, is_locked
+from storage.engines.blame import (
+    ITEM_ERRORS,
+    is_damaged,
+    is_full,
+    is_io,
+    is_locked,
+)
 from storage.engines.owner import create
 from storage.engines.sqlite import (
     PAGE_BYTES,
@@ -71,6 +77,7 @@ class Commits:
         self._monotonic_ns = monotonic_ns
         self._clock = clock
         self._failing_ns: int | None = None
+        self._unsynced = False  # a sync failed: the log may be in memory only
         self._inode: int | None = None
         self._behind = (0, 0)  # what was accepted and lost in files set aside
         self._connection: Connection | None = None
@@ -284,12 +291,16 @@ class Commits:
             await self._live().run(_write, writer, items, tally)
         except (sqlite3.Error, StorageError, OSError, *ITEM_ERRORS) as exc:
             self._writer = None
+            self._unsynced = self._unsynced or is_io(exc)
             return exc
         return None
 
     async def _reopen(self) -> Writer:
         await self._abandon()
         self._connection = await Connection.open(self._path)
+        if self._unsynced:
+            await self._connection.run(copy_log)
+            self._unsynced = False
         runs = await self._connection.run(epochs.read)
         if self.run not in [(run.id, run.started_at) for run in runs]:
             raise NotOurDatabase("this run is not in it")
@@ -327,6 +338,18 @@ class Commits:
             _log.error("writing %s failed: %r", self._path, error)
 
 
+def copy_log(connection: sqlite3.Connection) -> None:
+    """Write what the log holds into the database, synced, and begin the log anew.
+
+    After a sync that failed the log may hold a whole commit that is in memory only: a
+    new connection finds it there, and no later sync writes it, as its pages count as
+    clean (Rebello et al., ATC'20). So it is written again, elsewhere.
+    Raises: `sqlite3.Error`, also where a reader keeps the log from starting over.
+    """
+    if not checkpoint(connection, "TRUNCATE"):
+        raise sqlite3.OperationalError("a reader holds the log, which is not synced")
+
+
 def is_beyond_use(error: Exception) -> bool:
     """Say whether the file at the path cannot be, or is not, the one of this run."""
     lost = (NotOurDatabase, DatabaseTooNew, FileNotFoundError)
@@ -344,6 +367,8 @@ def _recover(
 ) -> tuple[RecoveryReport, Replayed]:
     if any(run.ended_at is None for run in epochs.read(connection)):
         check(connection)
+        if not checkpoint(connection, "TRUNCATE"):  # perhaps never synced: `copy_log`
+            _log.warning("a reader holds the log of the last run")
     replayed = replay(connection, spool, now_at=now_at)
     return recover(connection, now_at=now_at), replayed
 

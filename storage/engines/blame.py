@@ -27,6 +27,11 @@ def is_full(error: Exception | None) -> bool:
     return _code(error) == sqlite3.SQLITE_FULL
 
 
+def is_io(error: Exception | None) -> bool:
+    """Say whether an error is that a read, a write or a sync failed."""
+    return _code(error) == sqlite3.SQLITE_IOERR
+
+
 def is_damaged(error: Exception | None) -> bool:
     """Say whether an error is that the file is no sound database (any more)."""
     return _code(error) in _DAMAGED

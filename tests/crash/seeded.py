@@ -24,12 +24,14 @@ from proxy.app import App
 from proxy.cli import main
 from proxy.errors import Refusal
 from proxy.relay import Relay
+from proxy.settings import Settings
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
 from proxy.upstream.send import Upstream
 from storage.counters import Ledger
 from storage.recorder import Recorder, _Entry, item_id
 from storage.records import Exchange, HeaderPairs, State
+from storage.spool import Frame, Spool
 from storage.writer import Item, Tally, Writer
 from tests.crash.oracle import RECOVERY_S
 
@@ -166,6 +168,12 @@ def start_late(self: App, *given: Any) -> None:
 
 made = App.__init__
 
+
+def append_nothing(_: Spool, frames: Sequence[Frame]) -> list[bool]:
+    """Say that frames are on disk, and write none."""
+    return [True] * len(frames)
+
+
 BUGS: dict[str, tuple[object, str, object]] = {
     "early": (Recorder, "keep", keep_early),
     "clean end": (Relay, "cut", cut_clean),
@@ -179,6 +187,8 @@ BUGS: dict[str, tuple[object, str, object]] = {
     "one project": (forward, "project_of", lambda *_: "everybody"),
     "hoarder": (Ledger, "accept", accept_and_hoard),
     "wrong hashes": (Writer, "write", write_wrong_hash),
+    "forgetful spool": (Spool, "append", append_nothing),
+    "closed in name": (Settings, "fails_closed", False),
     "late": (Writer, "write", write_slowly),
     "slow start": (App, "__init__", start_late),
     "stuck": (Recorder, "keep", keep_and_stay),

@@ -8,6 +8,7 @@ is well again, then with its end, by SIGTERM or by a kill, at times while the fa
 import asyncio
 import contextlib
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -108,10 +109,26 @@ async def at_call(stage: Stage, fault: Fault, *, killed: bool | None = None) -> 
     async def disturb(child: Child) -> None:
         async with injected(child.pid, fault, stage.db):
             await asyncio.sleep(FAULTY_S)
-            if killed is None:
+            # Where nothing can be written, the losses that `fail_open` allows are
+            # counted in memory only: no file tells of them after a kill.
+            if killed is None and (fault.closed or not fault.all_files):
                 await kill_at_times(stage, child)
 
     await faulty(stage, disturb, closed=fault.closed, killed=killed)
+
+
+async def limited_files(stage: Stage) -> None:
+    """No file may grow, as at `ulimit -f`: EFBIG, and half-written writes (F-14)."""
+
+    async def disturb(child: Child) -> None:
+        most = resource.prlimit(child.pid, resource.RLIMIT_FSIZE)
+        wal = stage.db.with_name(f"{stage.db.name}-wal")
+        limit = wal.stat().st_size + stage.random.randint(0, 50_000)
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, (limit, most[1]))
+        await asyncio.sleep(FAULTY_S)
+        resource.prlimit(child.pid, resource.RLIMIT_FSIZE, most)
+
+    await faulty(stage, disturb, closed=stage.random.random() < 0.5)
 
 
 async def full_disk(stage: Stage) -> None:
