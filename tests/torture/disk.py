@@ -17,6 +17,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from storage.room import free_bytes
 from tests.crash.load import LOST, World
 from tests.crash.running import until
 from tests.living import RawClient
@@ -44,6 +45,7 @@ class Fault(NamedTuple):
     Shapes: `calls` as strace takes them; `nth` counts in each thread anew; with `lasts`
     every later call fails too. Without `all_files` only the database's own calls do,
     so that the spool works; `closed` is `on_storage_failure`.
+    Units: without an `error` the calls take `delay_us` longer, in microseconds.
     """
 
     calls: str
@@ -52,6 +54,14 @@ class Fault(NamedTuple):
     lasts: bool = False
     all_files: bool = False
     closed: bool = False
+    delay_us: int = 0
+
+    @property
+    def injected(self) -> str:
+        """What strace is told to inject."""
+        when = f"{self.nth}+" if self.lasts else f"{self.nth}"
+        what = f"error={self.error}" if self.error else f"delay_enter={self.delay_us}"
+        return f"inject={self.calls}:{what}:when={when}"
 
 
 SYNC = Fault("fdatasync,fsync", "EIO")
@@ -115,6 +125,13 @@ async def at_call(stage: Stage, fault: Fault, *, killed: bool | None = None) -> 
                 await kill_at_times(stage, child)
 
     await faulty(stage, disturb, closed=fault.closed, killed=killed)
+
+
+async def slow_syncs(stage: Stage) -> None:
+    """Each sync takes 0.1 to 2 seconds: longer than anybody is held (F-13)."""
+    delay_us = stage.random.choice((100_000, 400_000, 2_000_000))
+    fault = SYNC._replace(lasts=True, closed=stage.random.random() < 0.5)
+    await at_call(stage, fault._replace(error="", delay_us=delay_us), killed=False)
 
 
 async def limited_files(stage: Stage) -> None:
@@ -205,11 +222,10 @@ async def health(port: int) -> str:
 @contextlib.asynccontextmanager
 async def injected(pid: int, fault: Fault, db: Path) -> AsyncIterator[None]:
     """Let calls of a running process fail until the block ends."""
-    when = f"{fault.nth}+" if fault.lasts else f"{fault.nth}"
     files = [] if fault.all_files else [db, db.with_name(f"{db.name}-wal")]
     process = await asyncio.create_subprocess_exec(
         *("strace", "-f", "-qq", "-o", "/dev/null", "-e", f"trace={fault.calls}"),
-        *("-e", f"inject={fault.calls}:error={fault.error}:when={when}"),
+        *("-e", fault.injected),
         *(word for file in files for word in ("-P", str(file))),
         *("-p", str(pid)),
         stderr=asyncio.subprocess.PIPE,
@@ -248,10 +264,13 @@ def small_disk(folder: Path) -> Iterator[None]:
 @contextlib.contextmanager
 def filled(filler: Path) -> Iterator[None]:
     """Leave not a byte of room where the file is."""
-    told = os.statvfs(filler.parent)
     file = os.open(filler, os.O_RDWR | os.O_CREAT)
+    size = 0
     try:
-        os.posix_fallocate(file, 0, told.f_bavail * told.f_frsize)
+        while left := free_bytes(filler.parent):
+            with contextlib.suppress(OSError):  # the program was faster: less is left
+                os.posix_fallocate(file, size, left)
+            size = os.fstat(file).st_size
         yield
     finally:
         os.close(file)

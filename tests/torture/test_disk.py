@@ -86,6 +86,16 @@ async def test_f23_killed_with_a_spool_nothing_is_lost_or_counted_wrongly(
     assert ([], 1) == (stage.complaints, stage.kills)
 
 
+@traced
+@pytest.mark.parametrize("closed", [False, True], ids=["fail_open", "fail_closed"])
+async def test_f13_syncs_that_take_longer_than_the_hold_lose_nothing_unseen(
+    tmp_path: Path, *, closed: bool
+) -> None:
+    """Released and counted, or withheld: and all is in the file in the end."""
+    slow = disk.SYNC._replace(error="", delay_us=1_500_000, lasts=True, closed=closed)
+    assert [] == await complaints(tmp_path, slow, killed=False)
+
+
 async def test_f14_a_limit_on_file_sizes_loses_nothing_whose_end_was_seen(
     tmp_path: Path,
 ) -> None:
