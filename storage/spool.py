@@ -69,6 +69,7 @@ class Spool:
         self.size_bytes = 0
         self._max_bytes = max_bytes
         self._file: int | None = None
+        self._failing = False  # said in the log, once until it works again
         self._broken = False  # a sync failed: what it holds now is unknown
 
     @property
@@ -120,6 +121,7 @@ class Spool:
             self._forget(exc)
             return False
         self.size_bytes += len(data)
+        self._failing = False
         return True
 
     def read(self, at: int = 0) -> Slice:
@@ -179,7 +181,9 @@ class Spool:
         return b"" if self._file is None else os.pread(self._file, size_bytes, at)
 
     def _forget(self, error: OSError) -> None:
-        _log.error("spooling to %s failed: %r", self.path, error)
+        if not self._failing:
+            _log.error("spooling to %s failed: %r", self.path, error)
+        self._failing = True
         if self._file is not None:
             with suppress(OSError):  # the next frame is written over it either way
                 os.ftruncate(self._file, self.size_bytes)

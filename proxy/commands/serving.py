@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import sys
+from contextlib import suppress
 
 import uvloop
 
@@ -78,8 +79,9 @@ def announce(settings: Settings, address: str, recovered: RecoveryReport) -> Non
         lines.append(f"forwarding {path} to {upstream.url}")
     if not address.startswith("unix:"):
         lines.append(f"export OPENAI_BASE_URL={address}/v1")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody may listen, and that is no reason to end (F-72)
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
 
 
 def brought(recovered: RecoveryReport) -> list[str]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import msgspec
 
-from proxy import forward, headers, seal, splice
+from proxy import head, headers, seal, splice
 from proxy.app import App
 from proxy.cli import main
 from proxy.errors import Refusal
@@ -184,7 +184,7 @@ BUGS: dict[str, tuple[object, str, object]] = {
     "lost rows": (Writer, "write", write_some),
     "counted twice": (Ledger, "accept", accept_twice),
     "key kept": (headers, "recorded", recorded_all),
-    "one project": (forward, "project_of", lambda *_: "everybody"),
+    "one project": (head, "project_of", lambda *_: "everybody"),
     "hoarder": (Ledger, "accept", accept_and_hoard),
     "wrong hashes": (Writer, "write", write_wrong_hash),
     "forgetful spool": (Spool, "append", append_nothing),

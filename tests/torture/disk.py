@@ -60,6 +60,8 @@ class Fault(NamedTuple):
     def injected(self) -> str:
         """What strace is told to inject."""
         when = f"{self.nth}+" if self.lasts else f"{self.nth}"
+        if self.error == "SIGKILL":
+            return f"inject={self.calls}:signal=SIGKILL:when={when}"
         what = f"error={self.error}" if self.error else f"delay_enter={self.delay_us}"
         return f"inject={self.calls}:{what}:when={when}"
 
@@ -73,6 +75,11 @@ KINDS = (
     Fault("pwrite64", "EDQUOT"),
     Fault("pread64", "EIO"),
     Fault("ftruncate", "EIO"),
+    Fault("pwrite64", "EINTR"),
+    Fault("pwrite64,openat", "EROFS"),
+    Fault("pwrite64,openat", "EACCES"),
+    Fault("fdatasync,openat", "EMFILE"),
+    Fault("fdatasync,openat", "ENOENT"),
 )
 
 
@@ -107,7 +114,7 @@ async def failing_calls(stage: Stage) -> None:
         kind._replace(
             nth=choose.randint(1, 40),
             lasts=choose.random() < 0.5,
-            all_files=choose.random() < 0.5,
+            all_files="openat" not in kind.calls and choose.random() < 0.5,
             closed=choose.random() < 0.5,
         ),
     )
@@ -125,6 +132,20 @@ async def at_call(stage: Stage, fault: Fault, *, killed: bool | None = None) -> 
                 await kill_at_times(stage, child)
 
     await faulty(stage, disturb, closed=fault.closed, killed=killed)
+
+
+async def kill_at_call(stage: Stage) -> None:
+    """Killed as it enters its Nth write, sync or truncation (F-02)."""
+    calls = stage.random.choice(("pwrite64", "fdatasync", "ftruncate"))
+    fault = Fault(calls, "SIGKILL", nth=stage.random.randint(1, 50), all_files=True)
+
+    async def disturb(child: Child) -> None:
+        async with injected(child.pid, fault, stage.db):
+            await asyncio.sleep(FAULTY_S / 2)
+        stage.kills += 1
+        await child.kill()  # where it came to no such call
+
+    await faulty(stage, disturb, closed=False)
 
 
 async def slow_syncs(stage: Stage) -> None:

@@ -22,6 +22,7 @@ ROUNDS: tuple[Round, ...] = (
         weight=3,
         hinders=disk.without_strace,
     ),
+    Round("kill at call", "F-02", disk.kill_at_call, hinders=disk.without_strace),
     Round("slow syncs", "F-13", disk.slow_syncs, hinders=disk.without_strace),
     Round("limited files", "F-14", disk.limited_files),
     Round("full disk", "F-11", disk.full_disk, hinders=disk.without_mounts),

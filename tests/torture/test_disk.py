@@ -61,6 +61,15 @@ async def test_f11_a_write_without_room_loses_nothing_whose_end_was_seen(
 
 
 @traced
+@pytest.mark.parametrize("error", ["EROFS", "EACCES", "EMFILE", "ENOENT", "EDQUOT"])
+async def test_f14_a_file_that_can_be_neither_written_nor_opened(
+    tmp_path: Path, error: str
+) -> None:
+    fault = Fault("pwrite64,openat", error, nth=2, lasts=True, closed=True)
+    assert [] == await complaints(tmp_path, fault)
+
+
+@traced
 @pytest.mark.parametrize("call", ["pwrite64", "pread64"])
 async def test_f12_a_read_or_write_error_loses_nothing_whose_end_was_seen(
     tmp_path: Path, call: str
@@ -94,6 +103,19 @@ async def test_f13_syncs_that_take_longer_than_the_hold_lose_nothing_unseen(
     """Released and counted, or withheld: and all is in the file in the end."""
     slow = disk.SYNC._replace(error="", delay_us=1_500_000, lasts=True, closed=closed)
     assert [] == await complaints(tmp_path, slow, killed=False)
+
+
+@traced
+async def test_f02_killed_at_a_call_of_its_commit_nothing_seen_is_lost(
+    tmp_path: Path,
+) -> None:
+    async with Nursery.open() as nursery:
+        for number in range(3):
+            place = tmp_path / f"{number}"
+            place.mkdir()
+            stage = Stage(nursery, place, seed())
+            await disk.kill_at_call(stage)
+            assert ([], 1) == (stage.complaints, stage.kills)
 
 
 async def test_f14_a_limit_on_file_sizes_loses_nothing_whose_end_was_seen(
