@@ -52,6 +52,8 @@ LOCK_PATIENCE_NS = 60_000_000_000
 # A stuck disk fails each batch; one line in this time says so.
 _LOG_EVERY_NS = 10_000_000_000
 
+_LOOK_EVERY_NS = 1_000_000_000
+
 # The pages that a batch of small exchanges dirties: the ends of tables and indexes.
 _PAGES_PER_BATCH = 12
 _PAGES_PER_ITEM = 2
@@ -79,6 +81,7 @@ class Commits:
         self._failing_ns: int | None = None
         self._unsynced = False  # a sync failed: the log may be in memory only
         self._inode: int | None = None
+        self._looked_ns = 0  # whether the file is still at its path
         self._behind = (0, 0)  # what was accepted and lost in files set aside
         self._connection: Connection | None = None
         self._writer: Writer | None = None
@@ -228,17 +231,21 @@ class Commits:
         return None
 
     def _gone(self) -> Exception | None:
-        """Return an error once the file is not at its path any more.
+        """Return an error once the file is not at its path, asked once a second.
 
         SQLite would go on to write where nobody finds it (howtocorrupt.html, 4.1).
         """
+        now_ns = self._monotonic_ns()
+        if now_ns - self._looked_ns < _LOOK_EVERY_NS:
+            return None  # 8 µs of system call, in each commit
+        self._looked_ns = now_ns
         try:
             now = self._path.stat()
         except OSError as exc:
             self._writer = None
             return exc
-        same = self._inode in (None, now.st_ino)
-        self._writer = self._writer if same else None  # then look at what is there
+        if now.st_ino != self._inode:
+            self._writer = None  # then look at what is there
         return None
 
     async def tidy(self, *, written_bytes: int, items: int) -> None:

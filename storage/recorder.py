@@ -225,7 +225,8 @@ class Recorder:
                 self._started_ns = None
                 self._commit_ns += self._monotonic_ns() - started_ns
                 await self._settle(outcomes)
-                if not self._closing:  # else the next start brings it in
+                # At the end it is left to the next start.
+                if self._safe.has_spooled and not self._closing:
                     await self._safe.despool(clock=self._clock)
         finally:
             self._stop()

@@ -128,8 +128,6 @@ class Safekeeping:
 
     async def despool(self, *, clock: Callable[[], int]) -> None:
         """Bring some megabytes of the spool into the database, where both can."""
-        if not self.has_spooled:
-            return
         part = await asyncio.to_thread(self.spool.read, self._despooled_to)
         items = [frame.exchange for frame in part.frames]
         ours = [item for item in items if self.ledger.is_spooled(item.id)]
