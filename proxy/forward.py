@@ -8,12 +8,12 @@ from collections.abc import Callable, Mapping
 
 from starlette.types import Receive, Scope, Send
 
-from proxy import headers, redact, rules
+from proxy import redact, rules
 from proxy.answering import send_error
 from proxy.bodies import read_body
-from proxy.callers import project_of
 from proxy.errors import SpiritsafeError
 from proxy.front.turn import ClientGone, Turn
+from proxy.head import Head, Heads
 from proxy.hosts import Accepts
 from proxy.passage import Asked, Passage, Wiring
 from proxy.seal import opened
@@ -41,7 +41,7 @@ class Forward:
         self._wiring = wiring
         self._upstreams = upstreams
         self._through = through
-        self._secret = secret
+        self._heads = {name: Heads(it, secret) for name, it in upstreams.items()}
         self._new_id = new_id
         self._under_way: dict[str, Tape] = {}
 
@@ -57,15 +57,14 @@ class Forward:
         def plan(accepts: Accepts) -> rules.Plan:
             made = rules.plan(
                 route,
-                scope["headers"],
+                head.control,
                 body,
                 upstream=upstream.settings,
                 settings=settings,
                 accepts=accepts,
             )
-            return rules.guarded(made, body, key)
+            return rules.guarded(made, body, head.key)
 
-        key = headers.credential(scope["headers"], scope["query_string"])
         try:
             body = await read_body(
                 receive,
@@ -73,6 +72,8 @@ class Forward:
                 # A body that is here already needs no timer.
                 idle_s=settings.body_timeout_s if turn.more_body else None,
             )
+            heads = self._heads[route.upstream]
+            head = heads.read(scope["headers"], scope["query_string"])
             first = plan(upstream.accepts)
         except ClientGone:
             return
@@ -83,9 +84,9 @@ class Forward:
             await self._through.whole(scope, send, route, body)
             return
         tape = self._tape(
-            scope, turn, upstream, route, key=key, request=body, plan=first
+            scope, turn, upstream, route, head=head, request=body, plan=first
         )
-        asked = Asked(scope["method"], route.suffix, turn.query, scope["headers"])
+        asked = Asked(scope["method"], route.suffix, turn.query, head.onward)
         self._under_way[tape.id] = tape
         try:
             await Passage(self._wiring, tape, upstream, plan).run(turn, send, asked)
@@ -99,20 +100,20 @@ class Forward:
         upstream: Upstream,
         route: Route,
         *,
-        key: bytes | None,
+        head: Head,
         request: bytes,
         plan: rules.Plan,
     ) -> Tape:
         return Tape(
             id=self._new_id(),
-            key=key,
+            key=head.key,
             plan=plan,
             endpoint=route.endpoint or "chat",
-            project=project_of(key, self._secret),
+            project=head.project,
             upstream=upstream.name,
             target=redact.target(scope["raw_path"], turn.query),
             request=request,
-            request_headers=headers.recorded(scope["headers"]),
+            request_headers=head.recorded,
             created_at=self._wiring.clock.wall_us(),
             started_ns=self._wiring.clock.now_ns(),
             max_kept_bytes=self._wiring.settings.max_kept_answer_bytes,

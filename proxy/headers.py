@@ -125,6 +125,11 @@ class Control(msgspec.Struct, frozen=True):
     media_type: bytes = b""
     accept_encoding: bytes | None = None
 
+    @property
+    def identity(self) -> bool:
+        """Whether the upstream is asked for an answer without coding (H-63)."""
+        return self.record and self.accept_encoding != b"identity"
+
 
 def to_upstream(
     headers: Headers,
@@ -191,10 +196,11 @@ def admit(
 ) -> None:
     """Let a request in, or say why not.
 
+    Shapes: names in lower case, as ASGI has them.
     Raises: `HostError` unless it names one host, as every request but one of HTTP/1.0
     must (H-39); `LoopError` where it bears our own mark and so has been here (H-40).
     """
-    names = [pair[0].lower() for pair in headers]
+    names = [name for name, _ in headers]
     hosts = names.count(b"host")
     if hosts > 1 or (not hosts and version != "1.0"):
         raise HostError("A request names its host once, in the header Host.")

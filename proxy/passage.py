@@ -62,13 +62,13 @@ class Asked(NamedTuple):
     """What the client asked, as far as it goes on to the upstream.
 
     Shapes: `suffix` is the path after `/v1`, exactly as received, `query` what stood
-    behind the `?`, None where there was none.
+    behind the `?`, None where there was none; `headers` are all but the length.
     """
 
     method: str
     suffix: bytes
     query: bytes | None
-    headers: list[tuple[bytes, bytes]]
+    headers: tuple[tuple[bytes, bytes], ...]
 
 
 class Passage:
@@ -173,14 +173,7 @@ class Passage:
             asked.method,
             asked.suffix,
             asked.query,
-            headers=headers.to_upstream(
-                asked.headers,
-                host=self._upstream.host,
-                identity=plan.identity,
-                content_length=len(plan.body),
-                authorization=self._upstream.authorization,
-                via=self._upstream.mark,
-            ),
+            headers=[*asked.headers, (b"content-length", b"%d" % len(plan.body))],
             body=plan.body,
         )
         self._answered_ns = self._now_ns()

@@ -45,7 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 def plan(
     route: Route,
-    pairs: headers.Headers,
+    control: headers.Control,
     body: bytes,
     *,
     upstream: UpstreamSettings,
@@ -54,13 +54,10 @@ def plan(
 ) -> Plan:
     """Return the plan of one captured request.
 
-    Shapes: `pairs` are the client's headers; `accepts` is what this upstream takes as
-    far as it is known by now.
-    Raises: `ControlError` where an `x-spiritsafe-…` header cannot be obeyed. Never
-    because of the body, whatever its bytes are.
+    Shapes: `control` is what the client's headers ask; `accepts` is what this upstream
+    takes as far as it is known by now. Never raises, whatever the body's bytes are.
     """
     endpoint: Endpoint = route.endpoint or "chat"
-    control = headers.control(pairs)
     members = _members(control, body)
     values = members.values
     injection = inject.inject(
@@ -74,13 +71,12 @@ def plan(
     sets, flags = _without_doubt(injection, members.doubt)
     opted_out = settings.respect_opt_out and inject.opted_out(values, endpoint)
     kept = control.record and not opted_out
-    identity = control.record and control.accept_encoding != b"identity"
     return Plan(
         body=splice.edit(body, members, sets) if sets else body,
         record=control.record,
         content_kept=kept,
-        identity=identity,
-        edits=_edits(sets, identity=identity),
+        identity=control.identity,
+        edits=_edits(sets, identity=control.identity),
         added=frozenset(sets),
         tags=injection.tags,
         dropped_tags=injection.dropped_tags,

@@ -28,7 +28,7 @@ Outcome: TypeAlias = Literal["storage_failed", "rejected"] | None
 MIB = 1024 * 1024
 
 # reliability.md 2.4: copied back when idle or past the first; cut past the second.
-CHECKPOINT_BYTES = 64 * MIB
+CHECKPOINT_BYTES = 16 * MIB
 TRUNCATE_BYTES = 256 * MIB
 
 # Somebody else's transaction is no failure: it ends, and nothing is lost (F-17).

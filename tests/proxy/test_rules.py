@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from proxy import rules, splice
 from proxy.errors import ControlError
-from proxy.headers import Headers
+from proxy.headers import Headers, control
 from proxy.hosts import Accepts
 from proxy.rules import Plan
 from proxy.settings import Settings, UpstreamSettings
@@ -35,7 +35,12 @@ def plan(
 ) -> Plan:
     route = Route("captured", "default", b"/x", endpoint)
     return rules.plan(
-        route, pairs, body, upstream=upstream, settings=settings, accepts=accepts
+        route,
+        control(pairs),
+        body,
+        upstream=upstream,
+        settings=settings,
+        accepts=accepts,
     )
 
 
