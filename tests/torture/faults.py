@@ -3,13 +3,18 @@
 import asyncio
 import contextlib
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from tests.chaos import ACTS, SOUND
 from tests.crash.load import LOST, USUAL, World
+from tests.crash.oracle import Complaint
+from tests.crash.running import ROOT
 from tests.living import RawClient
 from tests.scripted_upstream import CHAT, ScriptedUpstream, scripted_upstream
 from tests.torture.nursery import Child
@@ -89,6 +94,41 @@ async def starved(stage: Stage) -> None:
             await asyncio.sleep(0.005)
 
     await disturbed(stage, World(stage.seed), disturb)
+
+
+NARROW = (
+    "ip link set lo mtu 576 up && "
+    "tc qdisc add dev lo root tbf rate 4mbit burst 32kb latency 400ms && "
+    'exec "$0" -m tests.torture --only "leaving clients" --round-seed "$1"'
+)
+
+
+async def narrow_line(stage: Stage) -> None:
+    """A line of 4 Mbit/s and packets of 576 bytes, in a network of its own (F-46)."""
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "-n", "sh", "-c", NARROW, sys.executable, str(stage.seed)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        stage.complaints.append(Complaint("narrow", said.decode()[-3000:]))
+
+
+def without_networks() -> str | None:
+    """Return why no network of our own can be made here, or None."""
+    missing = [name for name in ("unshare", "ip", "tc") if shutil.which(name) is None]
+    if missing:
+        return f"{', '.join(missing)} not found"
+    made = ("unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "tbf")
+    limits = ("rate", "4mbit", "burst", "32kb", "latency", "400ms")
+    done = subprocess.run([*made, *limits], capture_output=True, text=True, check=False)
+    return done.stderr.strip() or "not permitted" if done.returncode else None
 
 
 async def lasting(_: Stage, __: Child, ___: ScriptedUpstream) -> None:

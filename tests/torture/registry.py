@@ -16,4 +16,10 @@ ROUNDS: tuple[Round, ...] = (
     Round("odd clients", "F-51, F-52", faults.odd_clients),
     Round("pauses", "F-05", faults.pauses),
     Round("starved", "F-60", faults.starved),
+    Round(
+        "narrow line",
+        "F-46",
+        faults.narrow_line,
+        hinders=faults.without_networks,
+    ),
 )
