@@ -13,7 +13,7 @@ from starlette.types import Send
 
 from proxy import headers, inject
 from proxy.answering import own_headers, send_error
-from proxy.errors import to_body
+from proxy.errors import NotStoredError, to_body
 from proxy.front.turn import Turn
 from proxy.hosts import Accepts
 from proxy.meters import Meters
@@ -252,6 +252,9 @@ class Passage:
     ) -> None:
         """Let the end go to the client, or make sure it sees that there is none."""
         failure = self._failure
+        if not recorded and self._settings.fails_closed:
+            await self._withhold(relay, send)
+            return
         if ending.reason is not None and not ending.terminal:
             if relay.head_sent or failure is None:
                 await relay.cut(failure)
@@ -262,6 +265,18 @@ class Passage:
             head = self._head(recorded=recorded)
             await relay.head(self._tape.status, head, joined=True)
         await relay.release()
+
+    async def _withhold(self, relay: Relay, send: Send) -> None:
+        """Let nobody take for whole what is not stored (D8, `fail_closed`)."""
+        error = NotStoredError(
+            "the answer could not be recorded, so its end is withheld",
+            code="recorder_storage_failed",
+            contacted="yes",
+        )
+        if relay.head_sent:
+            await relay.cut(error)
+        else:
+            await send_error(send, error, self._own_headers(recorded=False))
 
     def _head(self, *, recorded: bool) -> list[tuple[bytes, bytes]]:
         """Return the answer's headers for the client, ours behind them."""

@@ -198,6 +198,8 @@ async def follow(client: RawClient, attempt: Attempt, leave_at: int | None) -> b
     # Only what is refused at the door has no id.
     attempt.id = headers.get("x-spiritsafe-id", "")
     assert attempt.id or attempt.refused
+    error = headers.get("x-spiritsafe-error")
+    attempt.withheld = error == "recorder_storage_failed"
     attempt.disowned = headers.get("x-spiritsafe-recorded") == "no"
     reads = 0
     while not attempt.clean:

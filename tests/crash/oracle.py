@@ -36,6 +36,7 @@ class Attempt:
     ended: bool = False
     clean: bool = False
     refused: bool = False
+    withheld: bool = False  # refused only because its commit did not come (D8)
     owed: bool = True
     disowned: bool = False
     caller: str = ""
@@ -174,12 +175,12 @@ def whole_where_the_end_was_seen(history: History) -> Iterator[Complaint]:
     missing = []
     for attempt in history.attempts:
         row = rows.get(attempt.id)
-        if attempt.disowned and not history.fail_open:
+        if attempt.disowned and not (history.fail_open or attempt.withheld):
             yield Complaint("C1", f"{attempt.key}: unrecorded, and storage was sound")
         if not attempt.ended or (attempt.refused and not attempt.id):
             continue  # refused at the door, it was never accepted
         if row is None:
-            if attempt.owed:
+            if attempt.owed and not attempt.withheld:
                 missing.append(attempt)
             continue
         yield from same_bytes(attempt, row, fail_open=history.fail_open)
@@ -194,7 +195,7 @@ def same_bytes(attempt: Attempt, row: Kept, *, fail_open: bool) -> Iterator[Comp
     if row.request_sha256 != sha256(attempt.request).digest():
         yield Complaint("C1", f"{attempt.key}: not the request that was sent")
     if attempt.refused:
-        if row.state != "incomplete":
+        if row.state != "incomplete" and not attempt.withheld:
             yield Complaint("C1", f"{attempt.key}: refused, and kept as {row.state}")
     elif row.state != "complete":
         # Released before it was on disk, and then killed: the row says so (D8).

@@ -25,12 +25,14 @@ from proxy.app import App
 from proxy.cli import main
 from proxy.errors import Refusal
 from proxy.relay import Relay
+from proxy.settings import Settings
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
 from proxy.upstream.send import Upstream
 from storage.counters import Ledger
 from storage.recorder import Recorder, _Entry, item_id
 from storage.records import Exchange, HeaderPairs, State
+from storage.spool import Frame, Spool
 from storage.writer import Item, Tally, Writer
 from tests.crash.oracle import RECOVERY_S
 
@@ -188,6 +190,12 @@ def start_late(self: App, *given: Any) -> None:
 
 made = App.__init__
 
+
+def append_nothing(_: Spool, frames: Sequence[Frame]) -> list[bool]:
+    """Say that frames are on disk, and write none."""
+    return [True] * len(frames)
+
+
 BUGS: dict[str, tuple[object, str, object]] = {
     "early": (Recorder, "keep", keep_early),
     "clean end": (Relay, "cut", cut_clean),
@@ -201,6 +209,8 @@ BUGS: dict[str, tuple[object, str, object]] = {
     "one project": (Writer, "write", write_for_everybody),
     "hoarder": (Ledger, "accept", accept_and_hoard),
     "wrong hashes": (Writer, "write", write_wrong_hash),
+    "forgetful spool": (Spool, "append", append_nothing),
+    "closed in name": (Settings, "fails_closed", False),
     "late": (Writer, "write", write_slowly),
     "slow start": (App, "__init__", start_late),
     "blocked": (Ledger, "accept", accept_and_block),

@@ -3,7 +3,7 @@
 A round that this machine cannot run names what hinders it, and is listed as skipped.
 """
 
-from tests.torture import faults, kills
+from tests.torture import disk, faults, kills
 from tests.torture.stage import Round
 
 ROUNDS: tuple[Round, ...] = (
@@ -15,6 +15,16 @@ ROUNDS: tuple[Round, ...] = (
     Round("leaving clients", "F-30", faults.leaving_clients, weight=2),
     Round("odd clients", "F-51, F-52", faults.odd_clients),
     Round("pauses", "F-05", faults.pauses),
+    Round(
+        "failing calls",
+        "F-10..F-14",
+        disk.failing_calls,
+        weight=3,
+        hinders=disk.without_strace,
+    ),
+    Round("slow syncs", "F-13", disk.slow_syncs, hinders=disk.without_strace),
+    Round("limited files", "F-14", disk.limited_files),
+    Round("full disk", "F-11", disk.full_disk, hinders=disk.without_mounts),
     Round("starved", "F-60", faults.starved),
     Round(
         "narrow line",
