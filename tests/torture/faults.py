@@ -20,7 +20,6 @@ from tests.scripted_upstream import CHAT, ScriptedUpstream, scripted_upstream
 from tests.torture.nursery import Child
 from tests.torture.stage import Stage, at_rest, recovery_s
 
-LOADED_S = 2.5
 LANES = 16
 ENOUGH = 40
 BRIEF = {**USUAL, "whole": 30}
@@ -46,7 +45,7 @@ async def odd_clients(stage: Stage) -> None:
     """Clients that send garbage, halves and trickles beside the load (F-51, F-52)."""
 
     async def disturb(_: Stage, child: Child, __: ScriptedUpstream) -> None:
-        deadline = time.monotonic() + LOADED_S
+        deadline = time.monotonic() + stage.loaded_s
         async with asyncio.TaskGroup() as group:
             for number in range(8):
                 choose = random.Random(f"{stage.seed}/{number}")
@@ -59,7 +58,7 @@ async def flapping_upstream(stage: Stage) -> None:
     """An upstream that is down and up again, several times a second (F-38)."""
 
     async def disturb(_: Stage, __: Child, upstream: ScriptedUpstream) -> None:
-        deadline = time.monotonic() + LOADED_S
+        deadline = time.monotonic() + stage.loaded_s
         while time.monotonic() < deadline:
             upstream.down = not upstream.down
             await asyncio.sleep(stage.random.uniform(0.05, 0.4))
@@ -72,7 +71,7 @@ async def pauses(stage: Stage) -> None:
     """A program that is stopped and goes on, again and again (F-05)."""
 
     async def disturb(_: Stage, child: Child, __: ScriptedUpstream) -> None:
-        deadline = time.monotonic() + LOADED_S
+        deadline = time.monotonic() + stage.loaded_s
         while time.monotonic() < deadline:
             await asyncio.sleep(stage.random.uniform(0.05, 0.4))
             child.tell(signal.SIGSTOP)
@@ -86,7 +85,7 @@ async def starved(stage: Stage) -> None:
     """A program that gets a tenth of its time (F-60)."""
 
     async def disturb(_: Stage, child: Child, __: ScriptedUpstream) -> None:
-        deadline = time.monotonic() + LOADED_S
+        deadline = time.monotonic() + stage.loaded_s
         while time.monotonic() < deadline:
             child.tell(signal.SIGSTOP)
             await asyncio.sleep(0.045)
@@ -131,9 +130,9 @@ def without_networks() -> str | None:
     return done.stderr.strip() or "not permitted" if done.returncode else None
 
 
-async def lasting(_: Stage, __: Child, ___: ScriptedUpstream) -> None:
+async def lasting(stage: Stage, _: Child, __: ScriptedUpstream) -> None:
     """Disturb nothing, for as long as a round is loaded."""
-    await asyncio.sleep(LOADED_S)
+    await asyncio.sleep(stage.loaded_s)
 
 
 async def disturbed(stage: Stage, world: World, disturb: Disturb = lasting) -> None:

@@ -76,7 +76,7 @@ async def test_f64_a_loop_that_is_blocked_now_and_then_loses_nothing(
 
 async def test_f01_f05_f07_f30_f38_f60_f93_a_short_torture_finds_nothing() -> None:
     """Each kind of round once, seeded anew in each run."""
-    torture = Torture(registry.ROUNDS, seed=seed(), say=print)
+    torture = Torture(registry.ROUNDS, seed=seed(), say=print, loaded_s=1)
     report = await torture.run(Budget(once=True), side_by_side=4)
     assert [] == report.failures
     assert 30 <= report.kills
