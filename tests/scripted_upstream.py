@@ -149,10 +149,11 @@ async def scripted_upstream(
         wire = Wire(writer, reader)
         try:
             while True:
+                if not upstream.down:
+                    request = await read_request(reader, body=not early)
                 if upstream.down:
                     wire.reset()
                     return
-                request = await read_request(reader, body=not early)
                 upstream.requests.append(request)
                 await upstream.script(request, wire)
                 if writer.is_closing():

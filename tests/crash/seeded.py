@@ -2,6 +2,7 @@
 
 `early` lets answers go out before their commit, on a disk so slow that a kill hits the
 moment. `late` is the slow disk without the bug: the slowness by itself is no fault.
+`blocked` stops the event loop now and then, which is none either.
 `stuck` commits, and then never lets an answer go. A number kills the program just
 before that statement of its writer, counted from the first commit on. The others break
 one promise each: the recorder, the relay, the edit, the counters.
@@ -19,7 +20,7 @@ from typing import Any
 
 import msgspec
 
-from proxy import head, headers, seal, splice
+from proxy import headers, seal, splice
 from proxy.app import App
 from proxy.cli import main
 from proxy.errors import Refusal
@@ -146,6 +147,27 @@ def accept_and_hoard(self: Ledger, name: str) -> None:
     HOARD.append(os.open(os.devnull, os.O_RDONLY))
 
 
+def write_for_everybody(self: Writer, items: Sequence[Item], tally: Tally) -> None:
+    """Write each finished exchange down to one and the same project."""
+    given = [
+        msgspec.structs.replace(item, project="everybody")
+        if isinstance(item, Exchange)
+        else item
+        for item in items
+    ]
+    write(self, given, tally)
+
+
+BLOCKED_S = 1.0
+
+
+def accept_and_block(self: Ledger, name: str) -> None:
+    """Block the event loop at every thirtieth exchange."""
+    accept(self, name)
+    if not self._accepted % 30:
+        time.sleep(BLOCKED_S)
+
+
 def write_wrong_hash(self: Writer, items: Sequence[Item], tally: Tally) -> None:
     """Write digests that are those of something else."""
     write(
@@ -184,13 +206,14 @@ BUGS: dict[str, tuple[object, str, object]] = {
     "lost rows": (Writer, "write", write_some),
     "counted twice": (Ledger, "accept", accept_twice),
     "key kept": (headers, "recorded", recorded_all),
-    "one project": (head, "project_of", lambda *_: "everybody"),
+    "one project": (Writer, "write", write_for_everybody),
     "hoarder": (Ledger, "accept", accept_and_hoard),
     "wrong hashes": (Writer, "write", write_wrong_hash),
     "forgetful spool": (Spool, "append", append_nothing),
     "closed in name": (Settings, "fails_closed", False),
     "late": (Writer, "write", write_slowly),
     "slow start": (App, "__init__", start_late),
+    "blocked": (Ledger, "accept", accept_and_block),
     "stuck": (Recorder, "keep", keep_and_stay),
 }
 """Each bug by its name: whose, which name, and what stands there instead."""

@@ -21,7 +21,8 @@ class DoubtError(Exception):
 
 
 _TOKEN = rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
-_LINE = re.compile(rb"(%b) ([!-~]+) HTTP/1\.([01])" % _TOKEN)
+# More than one space is as plain as one (§3), and we send one.
+_LINE = re.compile(rb"(%b) +([!-~]+) +HTTP/1\.([01])" % _TOKEN)
 _FIELD = re.compile(rb"(%b):[ \t]*([ \t!-~\x80-\xff]*)" % _TOKEN)
 _LENGTH = re.compile(rb"[0-9]{1,18}")
 _SIZE = re.compile(rb"([0-9A-Fa-f]{1,16})(?:[ \t]*;[\t !-~\x80-\xff]*)?")
@@ -38,6 +39,11 @@ class _Reader:
             raise DoubtError
         line, self.at = self.data[self.at : end], end + 2
         return line
+
+    def skip_ends(self) -> None:
+        """Pass over line ends before a request (§2.2), in any spelling: none hides."""
+        while self.data[self.at : self.at + 1] in (b"\r", b"\n"):
+            self.at += 1
 
     def take(self, size: int) -> bytes:
         if len(self.data) - self.at < size:
@@ -60,10 +66,8 @@ def requests(data: bytes) -> list[Read]:
 
 def _request(reader: _Reader) -> tuple[Read, bool]:
     """Return the next request, and whether another may follow."""
-    first = b""
-    while not first:  # §2.2: empty lines before a request line are passed over
-        first = reader.line()
-    line = _LINE.fullmatch(first)
+    reader.skip_ends()
+    line = _LINE.fullmatch(reader.line())
     if line is None:
         raise DoubtError
     fields = _fields(reader)

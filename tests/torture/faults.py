@@ -3,19 +3,23 @@
 import asyncio
 import contextlib
 import random
+import shutil
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Awaitable, Callable
 from typing import TypeAlias
 
 from tests.chaos import ACTS, SOUND
 from tests.crash.load import LOST, USUAL, World
+from tests.crash.oracle import Complaint
+from tests.crash.running import ROOT
 from tests.living import RawClient
 from tests.scripted_upstream import CHAT, ScriptedUpstream, scripted_upstream
 from tests.torture.nursery import Child
 from tests.torture.stage import Stage, at_rest, recovery_s
 
-LOADED_S = 2.5
 LANES = 16
 ENOUGH = 40
 BRIEF = {**USUAL, "whole": 30}
@@ -41,7 +45,7 @@ async def odd_clients(stage: Stage) -> None:
     """Clients that send garbage, halves and trickles beside the load (F-51, F-52)."""
 
     async def disturb(_: Stage, child: Child, __: ScriptedUpstream) -> None:
-        deadline = time.monotonic() + LOADED_S
+        deadline = time.monotonic() + stage.loaded_s
         async with asyncio.TaskGroup() as group:
             for number in range(8):
                 choose = random.Random(f"{stage.seed}/{number}")
@@ -54,7 +58,7 @@ async def flapping_upstream(stage: Stage) -> None:
     """An upstream that is down and up again, several times a second (F-38)."""
 
     async def disturb(_: Stage, __: Child, upstream: ScriptedUpstream) -> None:
-        deadline = time.monotonic() + LOADED_S
+        deadline = time.monotonic() + stage.loaded_s
         while time.monotonic() < deadline:
             upstream.down = not upstream.down
             await asyncio.sleep(stage.random.uniform(0.05, 0.4))
@@ -67,7 +71,7 @@ async def pauses(stage: Stage) -> None:
     """A program that is stopped and goes on, again and again (F-05)."""
 
     async def disturb(_: Stage, child: Child, __: ScriptedUpstream) -> None:
-        deadline = time.monotonic() + LOADED_S
+        deadline = time.monotonic() + stage.loaded_s
         while time.monotonic() < deadline:
             await asyncio.sleep(stage.random.uniform(0.05, 0.4))
             child.tell(signal.SIGSTOP)
@@ -81,7 +85,7 @@ async def starved(stage: Stage) -> None:
     """A program that gets a tenth of its time (F-60)."""
 
     async def disturb(_: Stage, child: Child, __: ScriptedUpstream) -> None:
-        deadline = time.monotonic() + LOADED_S
+        deadline = time.monotonic() + stage.loaded_s
         while time.monotonic() < deadline:
             child.tell(signal.SIGSTOP)
             await asyncio.sleep(0.045)
@@ -91,9 +95,44 @@ async def starved(stage: Stage) -> None:
     await disturbed(stage, World(stage.seed), disturb)
 
 
-async def lasting(_: Stage, __: Child, ___: ScriptedUpstream) -> None:
+NARROW = (
+    "ip link set lo mtu 576 up && "
+    "tc qdisc add dev lo root tbf rate 4mbit burst 32kb latency 400ms && "
+    'exec "$0" -m tests.torture --only "leaving clients" --round-seed "$1"'
+)
+
+
+async def narrow_line(stage: Stage) -> None:
+    """A line of 4 Mbit/s and packets of 576 bytes, in a network of its own (F-46)."""
+    process = await asyncio.create_subprocess_exec(
+        *("unshare", "-n", "sh", "-c", NARROW, sys.executable, str(stage.seed)),
+        cwd=ROOT,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    try:
+        said, _ = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+    if process.returncode:
+        stage.complaints.append(Complaint("narrow", said.decode()[-3000:]))
+
+
+def without_networks() -> str | None:
+    """Return why no network of our own can be made here, or None."""
+    missing = [name for name in ("unshare", "ip", "tc") if shutil.which(name) is None]
+    if missing:
+        return f"{', '.join(missing)} not found"
+    made = ("unshare", "-n", "tc", "qdisc", "add", "dev", "lo", "root", "tbf")
+    limits = ("rate", "4mbit", "burst", "32kb", "latency", "400ms")
+    done = subprocess.run([*made, *limits], capture_output=True, text=True, check=False)
+    return done.stderr.strip() or "not permitted" if done.returncode else None
+
+
+async def lasting(stage: Stage, _: Child, __: ScriptedUpstream) -> None:
     """Disturb nothing, for as long as a round is loaded."""
-    await asyncio.sleep(LOADED_S)
+    await asyncio.sleep(stage.loaded_s)
 
 
 async def disturbed(stage: Stage, world: World, disturb: Disturb = lasting) -> None:

@@ -27,4 +27,10 @@ ROUNDS: tuple[Round, ...] = (
     Round("limited files", "F-14", disk.limited_files),
     Round("full disk", "F-11", disk.full_disk, hinders=disk.without_mounts),
     Round("starved", "F-60", faults.starved),
+    Round(
+        "narrow line",
+        "F-46",
+        faults.narrow_line,
+        hinders=faults.without_networks,
+    ),
 )

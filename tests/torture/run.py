@@ -14,7 +14,7 @@ from pathlib import Path
 from storage.errors import StorageError
 from tests.crash.oracle import Complaint
 from tests.torture.nursery import Nursery
-from tests.torture.stage import Round, Stage
+from tests.torture.stage import LOADED_S, Round, Stage
 
 ROUND_S = 180.0
 """A round that takes longer hangs, and that is a fault."""
@@ -74,9 +74,15 @@ class Torture:
     """A run: `side_by_side` rounds at a time, in an order that the seed decides."""
 
     def __init__(
-        self, rounds: Sequence[Round], *, seed: int, say: Callable[[str], None]
+        self,
+        rounds: Sequence[Round],
+        *,
+        seed: int,
+        say: Callable[[str], None],
+        loaded_s: float = LOADED_S,
     ) -> None:
         self.report = Report(seed)
+        self._loaded_s = loaded_s
         self._say = say
         self._random = random.Random(seed)
         self._rounds = []
@@ -122,7 +128,7 @@ class Torture:
 
     async def _play(self, nursery: Nursery, one: Round, number: int, seed: int) -> None:
         folder = Path(tempfile.mkdtemp(prefix="spiritsafe-torture-"))
-        stage = Stage(nursery, folder, seed)
+        stage = Stage(nursery, folder, seed, loaded_s=self._loaded_s)
         started = time.monotonic()
         await played(one, stage)
         tally = self.report.tallies.setdefault(one.name, Tally())

@@ -26,6 +26,8 @@ SHORT = {
 }
 """The upstream's patience in a round, so that what stalls ends within it."""
 
+LOADED_S = 2.5
+
 REST_S = 20.0
 """How long a program may take to be at rest after its last client has gone."""
 
@@ -36,6 +38,7 @@ class Stage:
 
     Shapes: `kills` and `exchanges` are counted up by the round, `complaints` filled.
     `bug` is one that is seeded to be found; `rest_s` as `REST_S`.
+    Units: `loaded_s` is how long a round without kills disturbs its program.
     """
 
     nursery: Nursery
@@ -43,6 +46,7 @@ class Stage:
     seed: int
     bug: str = ""
     rest_s: float = REST_S
+    loaded_s: float = LOADED_S
     kills: int = 0
     exchanges: int = 0
     complaints: list[Complaint] = field(default_factory=list)

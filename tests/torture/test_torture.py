@@ -67,9 +67,16 @@ async def test_each_seeded_bug_is_found_and_a_sound_program_is_not(
     }
 
 
+async def test_f64_a_loop_that_is_blocked_now_and_then_loses_nothing(
+    tmp_path: Path,
+) -> None:
+    async with Nursery.open() as nursery:
+        assert [] == await complaints(nursery, tmp_path, "blocked", 0)
+
+
 async def test_f01_f05_f07_f30_f38_f60_f93_a_short_torture_finds_nothing() -> None:
     """Each kind of round once, seeded anew in each run."""
-    torture = Torture(registry.ROUNDS, seed=seed(), say=print)
+    torture = Torture(registry.ROUNDS, seed=seed(), say=print, loaded_s=1)
     report = await torture.run(Budget(once=True), side_by_side=4)
     assert [] == report.failures
     assert 30 <= report.kills
