@@ -5,8 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 NODE := tests/clients/node
 ARGS ?=
+BUDGET ?= 5m
 
-.PHONY: help run setup test check types tests coverage e2e bench lock clean
+.PHONY: help run setup test check types tests coverage e2e torture fuzz bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -36,6 +37,12 @@ coverage: $(VENV)/.dev  ## the tests once more, with the branches they miss
 
 e2e: $(VENV)/.dev  ## the proxy in front of a real llama.cpp server (compiles it once: some minutes)
 	@scripts/e2e
+
+torture: $(VENV)/.dev  ## kills and faults under load until BUDGET=5m is spent (ARGS="--seed 7" or "--list")
+	@$(BIN)/python -m tests.torture --budget $(BUDGET) $(ARGS)
+
+fuzz: $(VENV)/.dev  ## 100000 examples for each fuzz test (FUZZ_EXAMPLES=n for another number)
+	@scripts/fuzz
 
 bench: $(VENV)/.dev  ## the measured table of the README: wrk, nginx and the proxy in one run
 	@$(BIN)/python bench/throughput.py

@@ -30,6 +30,7 @@ from proxy.upstream.send import Upstream
 from storage.ids import Ids
 from storage.recorder import Recorder
 from storage.recovery import RecoveryReport
+from storage.safekeeping import Limits
 
 
 class App:
@@ -86,7 +87,7 @@ class App:
                 Recorder.open(
                     db,
                     durability=settings.durability,
-                    max_queue_bytes=settings.max_queue_bytes,
+                    limits=limits_of(settings),
                     clock=self._clock.wall_us,
                 )
             )
@@ -122,13 +123,26 @@ class App:
                     saver.cancel()
 
     async def _healthz(self, _: Request) -> Response:
-        return PlainTextResponse("ok\n")
+        return PlainTextResponse(f"{self._health()}\n")
+
+    def _health(self) -> str:
+        """Say in a line how recording does; with 200, as no restart mends a disk."""
+        recorder = self._recorder
+        if recorder.failed:
+            return "failed: storage does not take what is recorded"
+        if recorder.failing:
+            return "degraded: storage is failing"
+        if recorder.low:
+            return "degraded: the disk is nearly full"
+        return "ok"
 
     async def _readyz(self, _: Request) -> Response:
         if self.draining:
             return PlainTextResponse("draining\n", status_code=503)
         if self._recorder.failing:
             return PlainTextResponse("storage is failing\n", status_code=503)
+        if self._settings.fails_closed and not self._recorder.stores:
+            return PlainTextResponse("storage is in trouble\n", status_code=503)
         return PlainTextResponse("ready\n")
 
     async def _metrics(self, _: Request) -> Response:
@@ -141,4 +155,14 @@ def budgets(settings: Settings) -> Budgets:
     return Budgets(
         Budget(settings.max_bodies_bytes or bodies_bytes(limit), wait_s=wait_s),
         Budget(settings.max_answers_bytes or answers_bytes(limit), wait_s=wait_s),
+    )
+
+
+def limits_of(settings: Settings) -> Limits:
+    """Return what the recorder may use."""
+    return Limits(
+        queue_bytes=settings.max_queue_bytes,
+        reserve_bytes=settings.reserve_bytes,
+        spool_bytes=settings.max_spool_bytes,
+        spool=settings.spool,
     )

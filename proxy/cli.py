@@ -41,6 +41,9 @@ def serve(
         list[str] | None, typer.Option(help="key=value, repeatable.")
     ] = None,
     durability: Annotated[str | None, typer.Option(help="durable or relaxed.")] = None,
+    on_storage_failure: Annotated[
+        str | None, typer.Option(help="fail_open or fail_closed.")
+    ] = None,
 ) -> None:
     """Serve and record.
 
@@ -48,7 +51,13 @@ def serve(
     """
     from proxy.commands import flags, serving
 
-    given = {"listen": listen, "upstream": upstream, "db": db, "durability": durability}
+    given = {
+        "listen": listen,
+        "upstream": upstream,
+        "db": db,
+        "durability": durability,
+        "on_storage_failure": on_storage_failure,
+    }
     tags = flags.tags_from(tag or [])
     _end(serving.run(flags.settings_from({**given, "tags": tags})))
 

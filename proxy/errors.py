@@ -16,6 +16,7 @@
     │   ├── VersionError       505  a version of HTTP that is not spoken here
     │   └── LoopError          508  our own mark came back to us
     ├── BusyError              503  more at once than may be: come again
+    ├── NotStoredError         503  storage fails, and `fail_closed` is set
     └── OwnError               500  a defect of ours
 
 The upstream's failures live in `proxy/upstream/errors.py`; `answer` takes both.
@@ -163,8 +164,30 @@ class BusyError(SpiritsafeError):
     default_code = "proxy_busy"
 
 
+class NotStoredError(SpiritsafeError):
+    """The exchange cannot be recorded, and the operator asked to refuse it then."""
+
+    status_hint = 503
+    default_code = "recorder_storage_failed"
+
+    def __init__(self, message: str, *, code: str, contacted: Contacted) -> None:
+        super().__init__(message, code=code)
+        self.contacted = contacted  # type: ignore[misc]  # of the class elsewhere
+
+
 class OwnError(SpiritsafeError):
     """A defect of ours."""
+
+
+def not_stored(*, low: bool) -> NotStoredError:
+    """Return the refusal of a request that would not be stored."""
+    code = "recorder_storage_low" if low else "recorder_storage_failed"
+    told = "the disk is nearly full" if low else "storage fails"
+    return NotStoredError(
+        f"nothing is forwarded while it cannot be recorded: {told}",
+        code=code,
+        contacted="no",
+    )
 
 
 def answer(error: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:

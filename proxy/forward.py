@@ -12,7 +12,7 @@ from proxy import redact, rules
 from proxy.answering import send_error
 from proxy.bodies import read_body, too_large
 from proxy.budget import Budgets, Share
-from proxy.errors import SpiritsafeError
+from proxy.errors import SpiritsafeError, not_stored
 from proxy.front.turn import ClientGone, Turn
 from proxy.head import Head, Heads
 from proxy.hosts import Accepts
@@ -111,6 +111,9 @@ class Forward:
             return
         if not first.record:
             await self._through.whole(scope, send, route, body)
+            return
+        if settings.fails_closed and not self._wiring.recorder.stores:
+            await send_error(send, not_stored(low=self._wiring.recorder.low))
             return
         tape = self._tape(
             scope, turn, upstream, route, head=head, request=body, plan=first

@@ -12,6 +12,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from proxy.meters import OWN_TIME_BUCKETS_US, Meters
+from storage.counters import Counters
 from storage.recorder import Recorder
 
 
@@ -59,6 +60,7 @@ class Exposition(Collector):
             "Waiting for the writer.",
             now.queue_bytes,
         )
+        yield from _storage_families(now, self._recorder)
         commits = CounterMetricFamily("spiritsafe_commits", "Group commits.")
         commits.add_metric([], now.batches)
         yield commits
@@ -97,3 +99,29 @@ class Exposition(Collector):
         )
         family.add_metric([], buckets, self._meters.own_us_total / 1e6)
         return family
+
+
+def _storage_families(now: Counters, recorder: Recorder) -> Iterator[Metric]:
+    report = recorder.report
+    for name, told, value in (
+        ("storage_failing", "1 while the database does not take batches.",
+         int(recorder.failing)),
+        ("storage_low", "1 while the disk is nearly full.", int(recorder.low)),
+        ("storage_free_bytes", "Left on the disk, the reserve not counted.",
+         now.free_bytes),
+        ("reserve_bytes", "Held for a full disk.", now.reserve_bytes),
+        ("spool_bytes", "Kept outside the database.", now.spool_bytes),
+        ("recovered_unclean_runs", "Runs found at the start that did not end cleanly.",
+         report.unclean_epochs),
+        ("recovered_cut_off", "Exchanges that they left open.", report.crashed),
+        ("recovered_lost", "Exchanges that no row tells of.", report.lost),
+        ("recovered_spooled", "Exchanges brought in from the spool.", report.replayed),
+    ):  # fmt: skip
+        yield GaugeMetricFamily(f"spiritsafe_{name}", told, value)
+    for name, told, value in (
+        ("storage_failures", "Batches that the database did not take.", now.failures),
+        ("storage_damaged", "Files found damaged and set aside.", now.set_aside),
+    ):
+        family = CounterMetricFamily(f"spiritsafe_{name}", told)
+        family.add_metric([], value)
+        yield family

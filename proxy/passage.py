@@ -13,7 +13,7 @@ from starlette.types import Send
 
 from proxy import headers, inject
 from proxy.answering import own_headers, send_error
-from proxy.errors import to_body
+from proxy.errors import NotStoredError, to_body
 from proxy.front.turn import Turn
 from proxy.hosts import Accepts
 from proxy.meters import Meters
@@ -85,7 +85,7 @@ class Passage:
         replan: Callable[[Accepts], Plan],
     ) -> None:
         self._settings, self._recorder, self._meters, clock = wiring
-        self._wall_us, self._now_ns = clock
+        self._now_ns = clock.now_ns
         self._tape = tape
         self._upstream = upstream
         self._replan = replan
@@ -211,12 +211,13 @@ class Passage:
         self, *, clean: bool, reason: Reason | None, terminal: bool = False
     ) -> Ending:
         self._answered_ns = self._now_ns()  # until here it was the upstream's time
-        failure = self._failure
+        failure, started_ns = self._failure, self._tape.started_ns
         return Ending(
             clean=clean,
             terminal=terminal,
             reason=reason,
-            at=self._wall_us(),
+            # Not the clock's word, which may step: no exchange ends before it began.
+            at=self._tape.created_at + (self._answered_ns - started_ns) // 1000,
             own_us=self._own_us(),
             error=None if failure is None else to_body(failure),
             flags=self._flags,
@@ -255,6 +256,9 @@ class Passage:
     ) -> None:
         """Let the end go to the client, or make sure it sees that there is none."""
         failure = self._failure
+        if not recorded and self._settings.fails_closed:
+            await self._withhold(relay, send)
+            return
         if ending.reason is not None and not ending.terminal:
             if relay.head_sent or failure is None:
                 await relay.cut(failure)
@@ -265,6 +269,18 @@ class Passage:
             head = self._head(recorded=recorded)
             await relay.head(self._tape.status, head, joined=True)
         await relay.release()
+
+    async def _withhold(self, relay: Relay, send: Send) -> None:
+        """Let nobody take for whole what is not stored (D8, `fail_closed`)."""
+        error = NotStoredError(
+            "the answer could not be recorded, so its end is withheld",
+            code="recorder_storage_failed",
+            contacted="yes",
+        )
+        if relay.head_sent:
+            await relay.cut(error)
+        else:
+            await send_error(send, error, self._own_headers(recorded=False))
 
     def _head(self, *, recorded: bool) -> list[tuple[bytes, bytes]]:
         """Return the answer's headers for the client, ours behind them."""

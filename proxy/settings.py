@@ -208,6 +208,19 @@ class Settings(BaseSettings):
     max_queue_bytes: int = Field(
         default=64 * MIB, gt=0, description="Bytes waiting for the writer."
     )
+    on_storage_failure: Literal["fail_open", "fail_closed"] = Field(
+        default="fail_open",
+        description="What happens to traffic that cannot be kept.",
+    )
+    reserve_bytes: int = Field(
+        default=256 * MIB, ge=0, description="Held beside the file for a full disk."
+    )
+    max_spool_bytes: int = Field(
+        default=512 * MIB, ge=0, description="Kept outside the file while it fails."
+    )
+    spool: Path | None = Field(
+        default=None, description="Where that is kept; beside the file otherwise."
+    )
     hold_timeout_s: float = Field(
         default=2.0, gt=0, description="Longest wait for a commit before release."
     )
@@ -269,6 +282,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources, strongest first: flags, environment, file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def fails_closed(self) -> bool:
+        """Whether what cannot be recorded is refused, before any token is spent."""
+        return self.on_storage_failure == "fail_closed"
 
     def every_upstream(self) -> dict[str, UpstreamSettings]:
         """Return all upstreams by name; `default` is the one served at /v1."""

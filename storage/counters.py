@@ -22,6 +22,11 @@ class Counters(msgspec.Struct, frozen=True, kw_only=True):
     commit_s: float = 0.0
     queue_bytes: int = 0
     last_batch_size: int = 0
+    failures: int = 0  # batches that the database did not take
+    spool_bytes: int = 0
+    free_bytes: int = 0  # on the disk, the reserve not counted
+    reserve_bytes: int = 0
+    set_aside: int = 0  # files found damaged since the start
 
     @property
     def balanced(self) -> bool:
@@ -40,6 +45,7 @@ class Ledger:
         self._incomplete: Counter[str] = Counter()
         self._unrecorded: Counter[str] = Counter()
         self._in_flight: set[str] = set()
+        self._spooled: set[str] = set()
 
     @property
     def accepted(self) -> int:
@@ -48,8 +54,16 @@ class Ledger:
 
     @property
     def unrecorded(self) -> int:
-        """How many were accepted and are not kept."""
-        return self._unrecorded.total()
+        """How many were accepted and are lost: for the file, which no spool is part of.
+
+        To it the spooled ones are in flight: should they never come, they are lost.
+        """
+        return self._unrecorded.total() - len(self._spooled)
+
+    @property
+    def settled(self) -> int:
+        """How many ended one way or the other, spooled ones not counted."""
+        return self._accepted - len(self._in_flight) - len(self._spooled)
 
     @property
     def in_flight(self) -> frozenset[str]:
@@ -78,6 +92,22 @@ class Ledger:
         """Count an exchange that will not be kept."""
         self._unrecorded[reason] += 1
         self._in_flight.discard(name)
+
+    def spool(self, name: str) -> None:
+        """Count an exchange that is in the spool, and not in the database."""
+        self.lose(name, "spooled")
+        self._spooled.add(name)
+
+    def is_spooled(self, name: str) -> bool:
+        """Say whether an exchange is in the spool only."""
+        return name in self._spooled
+
+    def unspool(self, name: str) -> None:
+        """Take an exchange in flight again, which is about to end another way."""
+        self._spooled.discard(name)
+        self._unrecorded["spooled"] -= 1
+        self._unrecorded += Counter()  # without reasons that stand at zero
+        self._in_flight.add(name)
 
     def counters(self) -> Counters:
         """Return P3's terms as they stand."""

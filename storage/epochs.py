@@ -3,7 +3,7 @@
 import sqlite3
 
 import msgspec
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, func, insert, select, update
 
 from storage.statements import text_of
 from storage.tables import epochs
@@ -20,10 +20,17 @@ _END = text_of(
     .where(_columns.id == bindparam("id_"))
     .values(ended_at=0, clean=0, accepted=0, incomplete=0, unrecorded=0, lost=0)
 )
+_REST = _columns.accepted - _columns.complete - _columns.incomplete
+_CORRECT = text_of(
+    update(epochs)
+    .where(_columns.id == bindparam("id_"), _columns.ended_at.is_not(None))
+    .values(unrecorded=_REST, lost=func.min(_columns.lost, _REST))
+)
 _ALL = text_of(
     select(
         _columns.id, _columns.ended_at, _columns.clean, _columns.accepted,
         _columns.complete, _columns.incomplete, _columns.unrecorded, _columns.lost,
+        _columns.started_at, _columns.batches,
     )
 )  # fmt: skip
 
@@ -39,6 +46,8 @@ class Epoch(msgspec.Struct, frozen=True):
     incomplete: int
     unrecorded: int
     lost: int  # of `unrecorded`: accepted before a crash, and no row tells of them
+    started_at: int
+    batches: int
 
 
 class Totals(msgspec.Struct, frozen=True):
@@ -95,6 +104,11 @@ def end(
     values = (ended_at, clean, epoch.accepted, incomplete, unrecorded, lost, epoch.id)
     connection.execute(_END, values)
     return lost
+
+
+def correct(connection: sqlite3.Connection, number: int) -> None:
+    """Count what was unrecorded of an ended run anew, as more of it has rows now."""
+    connection.execute(_CORRECT, (number,))
 
 
 def totals(runs: list[Epoch]) -> Totals:

@@ -6,7 +6,8 @@ StorageError
 ├── NotOurDatabase    the file is something else
 ├── CannotOpen        the file cannot be opened, or cannot be read
 ├── UnsafeFileSystem  the file lies where write-ahead logging is unsafe
-├── StorageFailed     a commit failed twice, or the recorder has stopped
+├── NoRoom            the disk has too little room to start on
+├── StorageFailed     neither database nor spool took it, or the recorder has stopped
 ├── BodyTooLarge      a stored body unpacks to more than it may
 └── NoSuchExchange    an id that names nothing here, or more than one thing
 """
@@ -36,8 +37,12 @@ class UnsafeFileSystem(StorageError):
     """The file lies on a file system where write-ahead logging loses data."""
 
 
+class NoRoom(StorageError):
+    """The disk has too little room to start on."""
+
+
 class StorageFailed(StorageError):
-    """A commit failed twice, or the recorder has stopped: the row is not kept."""
+    """Neither database nor spool took it, or the recorder has stopped."""
 
 
 class BodyTooLarge(StorageError):

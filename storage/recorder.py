@@ -15,12 +15,12 @@ from typing import Literal, Self
 
 import msgspec
 
-from storage.commits import MIB, Commits, Outcome
-from storage.counters import Counters, Ledger
-from storage.engines.owner import Owner, create
+from storage.commits import Outcome
+from storage.counters import Counters
 from storage.errors import StorageFailed
 from storage.records import Exchange, Progress
 from storage.recovery import RecoveryReport
+from storage.safekeeping import DEFAULT_LIMITS, Limits, Safekeeping
 from storage.writer import Item
 
 _log = logging.getLogger(__name__)
@@ -30,6 +30,10 @@ _RELAXED_PAUSE_S = 0.025
 
 # Without a batch for this long the log is copied back.
 _IDLE_S = 1.0
+
+# A batch that takes longer is a disk that stalls: who asked to lose nothing
+# (`fail_closed`) takes nothing in meanwhile.
+_STALLED_NS = 2_000_000_000
 
 
 class _Entry(msgspec.Struct):
@@ -47,19 +51,23 @@ class Recorder:
 
     def __init__(
         self,
-        commits: Commits,
+        safe: Safekeeping,
         *,
         report: RecoveryReport,
         relaxed: bool,
         max_queue_bytes: int,
         clock: Callable[[], int],
+        monotonic_ns: Callable[[], int],
     ) -> None:
         self.report = report
-        self._commits = commits
+        self._safe = safe
+        self._commits = safe.commits
+        self._ledger = safe.ledger
         self._relaxed = relaxed
         self._max_queue_bytes = max_queue_bytes
         self._clock = clock
-        self._ledger = Ledger()
+        self._monotonic_ns = monotonic_ns
+        self._started_ns: int | None = None  # of the batch under way
         self._queue: list[_Entry] = []
         self._batch: list[_Entry] = []
         self._queued_bytes = 0
@@ -79,7 +87,7 @@ class Recorder:
         path: Path,
         *,
         durability: Literal["durable", "relaxed"] = "durable",
-        max_queue_bytes: int = 64 * MIB,
+        limits: Limits = DEFAULT_LIMITS,
         clock: Callable[[], int],
         monotonic_ns: Callable[[], int] = time.perf_counter_ns,
     ) -> AsyncIterator[Self]:
@@ -87,21 +95,19 @@ class Recorder:
 
         Units: `clock` gives microseconds since the epoch, UTC.
         Raises: `DatabaseInUse`, `DatabaseTooNew`, `NotOurDatabase`, `CannotOpen`,
-        `UnsafeFileSystem`; `OSError` where it cannot be made.
+        `UnsafeFileSystem`, `NoRoom`; `OSError` where it cannot be made.
         """
-        path = create(path)
-        with Owner(path):
-            commits = Commits(path, monotonic_ns=monotonic_ns)
-            report = await commits.open(now_at=clock())
+        async with Safekeeping.open(path, limits, clock=clock) as (safe, report):
             recorder = cls(
-                commits,
+                safe,
                 report=report,
                 relaxed=durability == "relaxed",
-                max_queue_bytes=max_queue_bytes,
+                max_queue_bytes=limits.queue_bytes,
                 clock=clock,
+                monotonic_ns=monotonic_ns,
             )
             task = asyncio.create_task(  # noqa: TID251  the one writer; ended below
-                recorder._run(monotonic_ns), name="recorder"
+                recorder._run(), name="recorder"
             )
             task.add_done_callback(_tell_defect)
             try:
@@ -120,6 +126,25 @@ class Recorder:
         return self._stopped or self._commits.failing
 
     @property
+    def failed(self) -> bool:
+        """Whether storage fails for good, as far as one can tell; still asked anew."""
+        return self._stopped or self._safe.failed
+
+    @property
+    def low(self) -> bool:
+        """Whether the disk has too little room left for what may be under way."""
+        self._safe.room.look()
+        return self._safe.room.low
+
+    @property
+    def stores(self) -> bool:
+        """Whether what is taken in now would be stored, by all that is known."""
+        if self._stopped or self.low or not self._safe.stores:
+            return False
+        started_ns = self._started_ns
+        return started_ns is None or self._monotonic_ns() - started_ns < _STALLED_NS
+
+    @property
     def counters(self) -> Counters:
         """The numbers of this run, P3's terms among them."""
         return msgspec.structs.replace(
@@ -128,6 +153,11 @@ class Recorder:
             commit_s=self._commit_ns / 1e9,
             queue_bytes=self._queued_bytes,
             last_batch_size=self._last_batch_size,
+            failures=self._safe.failures,
+            spool_bytes=self._safe.spool.size_bytes,
+            free_bytes=self._safe.room.free_bytes,
+            reserve_bytes=self._safe.room.held_bytes,
+            set_aside=self._commits.set_aside,
         )
 
     def accept(self, name: str) -> None:
@@ -184,20 +214,20 @@ class Recorder:
         if self.full:
             self._roomy.clear()
 
-    async def _run(self, monotonic_ns: Callable[[], int]) -> None:
+    async def _run(self) -> None:
         try:
             while await self._some():
                 if self._relaxed and not self._closing:
                     await asyncio.sleep(_RELAXED_PAUSE_S)
                 self._batch, self._queue = self._queue, []
-                started_ns = monotonic_ns()
-                outcomes = await self._commits.write(
-                    [entry.item for entry in self._batch],
-                    accepted=self._ledger.accepted,
-                    unrecorded=self._ledger.unrecorded,
-                )
-                self._commit_ns += monotonic_ns() - started_ns
+                self._started_ns = started_ns = self._monotonic_ns()
+                outcomes = await self._safe.write([one.item for one in self._batch])
+                self._started_ns = None
+                self._commit_ns += self._monotonic_ns() - started_ns
                 await self._settle(outcomes)
+                # At the end it is left to the next start.
+                if self._safe.has_spooled and not self._closing:
+                    await self._safe.despool(clock=self._clock)
         finally:
             self._stop()
 
@@ -206,14 +236,19 @@ class Recorder:
         while not self._queue:
             if self._closing:
                 return False
+            if self._safe.has_spooled:
+                return True  # an empty batch, and then some of the spool
             self._wake.clear()
             try:
                 async with asyncio.timeout(_IDLE_S):
                     await self._wake.wait()
             except TimeoutError:
                 await self._commits.rest()
+                self._safe.room.look()
                 if self._commits.failing:
                     return True  # an empty batch asks whether the disk is back
+                if not self._safe.room.whole:
+                    continue  # looked at again in a second
                 await self._wake.wait()
         return True
 
@@ -229,18 +264,15 @@ class Recorder:
         self._queued_bytes -= written
         if not self.full:
             self._roomy.set()
+        self._safe.room.look()
         await self._commits.tidy(written_bytes=written, items=len(batch))
 
-    def _tell(self, entry: _Entry, outcome: str | None) -> None:
+    def _tell(self, entry: _Entry, outcome: Outcome) -> None:
         item, waiter = entry.item, entry.waiter
-        if isinstance(item, Exchange):
-            if outcome is None:
-                self._ledger.end(item)
-            else:
-                self._ledger.lose(item.id, outcome)
+        self._safe.count(item, outcome)
         if waiter is None or waiter.done():
             return
-        if outcome is None:
+        if outcome in {None, "spooled"}:  # on disk, one way or the other
             waiter.set_result(None)
         else:
             waiter.set_exception(StorageFailed(f"{item_id(item)}: {outcome}"))

@@ -51,6 +51,9 @@ class RecoveryReport(msgspec.Struct, frozen=True):
     unclean_epochs: int = 0
     crashed: int = 0  # rows that were open, now incomplete
     lost: int = 0  # accepted as of the last commit, and no row tells of them
+    replayed: int = 0  # exchanges that only the spool held until now
+    left: int = 0  # of the spool, what could not be read or written: set aside
+    damaged: int = 0  # files set aside
 
 
 def recover(connection: sqlite3.Connection, *, now_at: int) -> RecoveryReport:

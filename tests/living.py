@@ -97,8 +97,22 @@ class RawClient:
 
     async def send(self, data: bytes) -> None:
         """Send bytes as they are."""
+        if self.writer.is_closing():  # uvloop would raise RuntimeError
+            raise ConnectionResetError
         self.writer.write(data)
         await self.writer.drain()
+
+    async def trickle(
+        self, data: bytes, *, size_bytes: int = 1, pause_s: float = 0
+    ) -> None:
+        """Send bytes in slices of this size, with this pause behind each."""
+        for start in range(0, len(data), size_bytes):
+            await self.send(data[start : start + size_bytes])
+            await asyncio.sleep(pause_s)
+
+    def half_close(self) -> None:
+        """Send no more, and go on listening."""
+        self.writer.write_eof()
 
     async def head(self) -> tuple[int, dict[str, str]]:
         """Read an answer's head; return status and headers (names in lower case)."""
@@ -134,7 +148,10 @@ class RawClient:
     def reset(self) -> None:
         """Leave with RST."""
         sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
-        )
+        if sock is not None:  # else the other side was faster
+            sock.setsockopt(
+                socket.SOL_SOCKET,
+                socket.SO_LINGER,
+                b"\x01\x00\x00\x00\x00\x00\x00\x00",
+            )
         self.writer.transport.abort()

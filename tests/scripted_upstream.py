@@ -37,8 +37,11 @@ class RawRequest:
 class Wire:
     """The upstream's end of one connection."""
 
-    def __init__(self, writer: asyncio.StreamWriter) -> None:
+    def __init__(
+        self, writer: asyncio.StreamWriter, reader: asyncio.StreamReader
+    ) -> None:
         self.writer = writer
+        self.reader = reader
 
     async def send(self, *slices: bytes) -> None:
         """Send each slice in a write of its own, one turn of the loop apart."""
@@ -48,6 +51,15 @@ class Wire:
             self.writer.write(piece)
             await self.writer.drain()
             await asyncio.sleep(0)
+
+    async def trickle(
+        self, data: bytes, *, size_bytes: int = 1, pause_s: float = 0
+    ) -> None:
+        """Send the data in slices of this size, with this pause behind each."""
+        for start in range(0, len(data), size_bytes):
+            await self.send(data[start : start + size_bytes])
+            if pause_s:
+                await asyncio.sleep(pause_s)
 
     async def answer(
         self, body: bytes, *, status: int = 200, kind: str = "application/json"
@@ -70,14 +82,28 @@ class Wire:
     def reset(self) -> None:
         """Leave with RST."""
         sock = self.writer.get_extra_info("socket")
-        sock.setsockopt(
-            socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00"
-        )
+        if sock is not None:  # else the other side was faster
+            sock.setsockopt(
+                socket.SOL_SOCKET,
+                socket.SO_LINGER,
+                b"\x01\x00\x00\x00\x00\x00\x00\x00",
+            )
         self.writer.transport.abort()
 
     def close(self) -> None:
         """Leave with FIN."""
         self.writer.close()
+
+    def half_close(self) -> None:
+        """Send no more, and go on listening."""
+        self.writer.write_eof()
+
+    async def left(self) -> None:
+        """Say nothing until the other side has left; what it sends is lost."""
+        with contextlib.suppress(ConnectionResetError):
+            while await self.reader.read(65536):
+                pass
+        self.close()
 
 
 SSE_HEAD = (
@@ -97,6 +123,7 @@ class ScriptedUpstream:
     requests: list[RawRequest] = field(default_factory=list)
     connections: int = 0
     gone: asyncio.Event = field(default_factory=asyncio.Event)
+    down: bool = False
 
     @property
     def url(self) -> str:
@@ -105,21 +132,30 @@ class ScriptedUpstream:
 
 
 @contextlib.asynccontextmanager
-async def scripted_upstream(script: Script) -> AsyncIterator[ScriptedUpstream]:
+async def scripted_upstream(
+    script: Script, *, early: bool = False
+) -> AsyncIterator[ScriptedUpstream]:
     """Run an upstream that plays `script` for each request until the block ends.
 
-    `gone` is set when a connection was lost while a script was still playing.
+    `gone` is set when a connection was lost while a script was still playing. While
+    `down` is, it resets whoever comes. With `early` the script gets a request as soon
+    as its head is there; the body is still to be read from the wire.
     """
     open_writers: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         upstream.connections += 1
         open_writers.add(writer)
+        wire = Wire(writer, reader)
         try:
             while True:
-                request = await read_request(reader)
+                if not upstream.down:
+                    request = await read_request(reader, body=not early)
+                if upstream.down:
+                    wire.reset()
+                    return
                 upstream.requests.append(request)
-                await upstream.script(request, Wire(writer))
+                await upstream.script(request, wire)
                 if writer.is_closing():
                     return
         except (asyncio.IncompleteReadError, ConnectionError):
@@ -139,21 +175,25 @@ async def scripted_upstream(script: Script) -> AsyncIterator[ScriptedUpstream]:
         await server.wait_closed()
 
 
-async def read_request(reader: asyncio.StreamReader) -> RawRequest:
-    """Read one request, whatever frames its body."""
+async def read_request(
+    reader: asyncio.StreamReader, *, body: bool = True
+) -> RawRequest:
+    """Read one request, whatever frames its body; without `body` its head only."""
     head = await reader.readuntil(b"\r\n\r\n")
     bare = RawRequest(head[:-4], b"")
+    if not body:
+        return bare
     if "content-length" in bare.headers:
-        body = await reader.readexactly(int(bare.headers["content-length"]))
+        data = await reader.readexactly(int(bare.headers["content-length"]))
     elif bare.headers.get("transfer-encoding") == "chunked":
-        body = b""
+        data = b""
         while size := int((await reader.readuntil(b"\r\n")).strip(), 16):
-            body += await reader.readexactly(size)
+            data += await reader.readexactly(size)
             await reader.readexactly(2)
         await reader.readexactly(2)
     else:
-        body = b""
-    return RawRequest(head[:-4], body)
+        data = b""
+    return RawRequest(head[:-4], data)
 
 
 def completion(text: str = "hello", **more: Any) -> bytes:

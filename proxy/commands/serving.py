@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import sys
+from contextlib import suppress
 
 import uvloop
 
@@ -72,13 +73,31 @@ def announce(settings: Settings, address: str, recovered: RecoveryReport) -> Non
     ]
     if recovered.unclean_epochs:
         lines.append(told(recovered))
+    lines += brought(recovered)
     for name, upstream in settings.every_upstream().items():
         path = "/v1" if name == "default" else f"/{name}/v1"
         lines.append(f"forwarding {path} to {upstream.url}")
     if not address.startswith("unix:"):
         lines.append(f"export OPENAI_BASE_URL={address}/v1")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    with suppress(OSError):  # nobody may listen, and that is no reason to end (F-72)
+        sys.stdout.write("\n".join(lines) + "\n")
+        sys.stdout.flush()
+
+
+def brought(recovered: RecoveryReport) -> list[str]:
+    """Return what else a start found, a sentence each.
+
+    >>> brought(RecoveryReport(replayed=2, damaged=1))
+    ['the file was damaged: it is set aside, and a new one begun', 'from the spool: 2']
+    """
+    lines = []
+    if recovered.damaged:
+        lines.append("the file was damaged: it is set aside, and a new one begun")
+    if recovered.replayed:
+        lines.append(f"from the spool: {recovered.replayed}")
+    if recovered.left:
+        lines.append(f"of the spool {recovered.left} could not be read: set aside")
+    return lines
 
 
 def told(recovered: RecoveryReport) -> str:

@@ -5,27 +5,24 @@ import contextlib
 import itertools
 import json
 import random
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple, TypeAlias
+from typing import NamedTuple
 
+from tests import canary
+from tests.chaos import ACTS, Lines
 from tests.crash.oracle import Attempt, Hit, Key, Sums
 from tests.crash.running import metrics, sums_of
 from tests.living import RawClient
-from tests.scripted_upstream import DONE, SSE_HEAD, RawRequest, Wire, completion, delta
+from tests.scripted_upstream import DONE, RawRequest, Wire, completion, delta
 
-Kind: TypeAlias = Literal["unary", "stream", "cut unary", "cut stream", "busy", "gone"]
-
-KINDS: dict[Kind, int] = {
-    "unary": 40,
-    "stream": 40,
-    "cut unary": 4,
-    "cut stream": 8,
-    "busy": 4,  # the upstream answers 429
-    "gone": 4,  # the upstream leaves without an answer: the proxy's own 502
-}
+USUAL = {"whole": 80, "cut": 6, "cut by reset": 6, "busy": 4, "gone": 4}
+"""How often an upstream does what, by the names of `tests/chaos.py`."""
 
 LANES = 40
+
+LEAVERS = 0.1
+"""The part of all requests whose client leaves before the end."""
 
 # What a connection raises when the other side is gone.
 LOST = (asyncio.IncompleteReadError, OSError)
@@ -36,7 +33,8 @@ class Ask(NamedTuple):
 
     nonce: str
     number: int
-    kind: Kind
+    act: str
+    streamed: bool
     events: int
     pause_s: float
     size_bytes: int
@@ -44,6 +42,20 @@ class Ask(NamedTuple):
     def text(self) -> str:
         """Return it as the content of a message."""
         return json.dumps(self)
+
+    def lines(self) -> Lines:
+        """Return what the upstream has to say."""
+        name = f"{self.nonce}/{self.number} "
+        body = completion(name + "x" * self.size_bytes)
+        if not self.streamed:
+            return Lines(body, (), self.pause_s)
+        words = name + "x" * (self.size_bytes // self.events)
+        last = self.events - 1
+        events = [
+            delta(f"{words}{number} ", "stop" if number == last else None)
+            for number in range(self.events)
+        ]
+        return Lines(body, (*events, DONE), self.pause_s)
 
 
 def asked(body: bytes) -> Ask:
@@ -53,9 +65,17 @@ def asked(body: bytes) -> Ask:
 
 @dataclass
 class World:
-    """What clients and the upstream have seen so far, over all runs of the program."""
+    """What clients and the upstream have seen so far, over all runs of the program.
+
+    Shapes: `long` is the part of all exchanges that take longer than a second.
+    Units: `slowest_s` is the longest pause of the others.
+    """
 
     seed: int
+    acts: Mapping[str, int] = field(default_factory=lambda: USUAL)
+    leavers: float = LEAVERS
+    long: float = 0.15
+    slowest_s: float = 0.1
     attempts: list[Attempt] = field(default_factory=list)
     hits: list[Hit] = field(default_factory=list)
     sums: list[Sums] = field(default_factory=list)
@@ -65,33 +85,34 @@ class World:
     def __post_init__(self) -> None:
         self.random = random.Random(self.seed)
         self._nonces = (f"n{number}" for number in itertools.count(1))
+        self.callers = [canary.key("caller") for _ in range(3)]
 
     def ask(self) -> Ask:
         """Return what to ask next: now and then once more what did not end."""
         choose = self.random
         again = self.unfinished and choose.random() < 0.5
         nonce, number = self.unfinished.pop() if again else (next(self._nonces), 0)
-        (kind,) = choose.choices(list(KINDS), list(KINDS.values()))
-        if choose.random() < 0.15:  # longer than a second: saved before they end
-            return Ask(nonce, number + 1, kind, 20, choose.uniform(0.06, 0.12), 40)
+        (act,) = choose.choices(list(self.acts), list(self.acts.values()))
+        streamed = choose.random() < 0.5
+        if choose.random() < self.long:  # longer than a second: saved before they end
+            pause_s = choose.uniform(0.06, 0.12)
+            return Ask(nonce, number + 1, act, streamed, 20, pause_s, 40)
         size_bytes = choose.choice((20, 20, 300, 5000, 90_000))
         events = choose.randint(3, 20)
-        pause_s = choose.uniform(0, 0.1)
-        return Ask(nonce, number + 1, kind, events, pause_s, size_bytes)
+        pause_s = choose.uniform(0, self.slowest_s)
+        return Ask(nonce, number + 1, act, streamed, events, pause_s, size_bytes)
 
     async def play(self, request: RawRequest, wire: Wire) -> None:
         """Be the upstream: do as the request asks."""
-        ask = asked(request.body)
-        hit = Hit(key=Key(ask.nonce, ask.number))
-        self.hits.append(hit)
-        await asyncio.sleep(ask.pause_s)
-        if ask.kind == "gone":
-            hit.ending = "cut"
+        try:
+            ask = asked(request.body)
+        except (ValueError, TypeError, LookupError):  # nobody of ours has sent this
+            self.hits.append(Hit(key=Key(repr(request.head[:200]), 0)))
             wire.reset()
-        elif ask.kind in ("stream", "cut stream"):
-            await stream(ask, hit, wire)
-        else:
-            await answer(ask, hit, wire)
+            return
+        hit = Hit(key=Key(ask.nonce, ask.number), got=request.body)
+        self.hits.append(hit)
+        await ACTS[ask.act](ask.lines(), hit, wire)
 
     async def client(self, port: int, stop: asyncio.Event) -> None:
         """Ask and ask again, until the proxy is gone or told to stop."""
@@ -113,13 +134,21 @@ class World:
         ask = self.ask()
         talk.append({"role": "user", "content": ask.text()})
         body = json.dumps(
-            {"model": "m", "stream": ask.kind.endswith("stream"), "messages": talk}
+            {"model": "m", "stream": ask.streamed, "messages": talk}
         ).encode()
-        attempt = Attempt(nonce=ask.nonce, number=ask.number, request=body)
+        attempt = Attempt(
+            nonce=ask.nonce,
+            number=ask.number,
+            request=body,
+            caller=self.random.choice(self.callers),
+        )
         self.attempts.append(attempt)
-        leave_at = self.random.randint(0, 3) if self.random.random() < 0.1 else None
+        leaves = self.random.random() < self.leavers
+        leave_at = self.random.randint(0, 3) if leaves else None
         try:
             stays = await follow(client, attempt, leave_at)
+            if not stays and leave_at is not None and self.random.random() < 0.5:
+                client.reset()
         finally:
             self.noted(attempt)
             if not attempt.ended and leave_at is None and attempt.number < 4:
@@ -154,57 +183,24 @@ class World:
             stop.set()
 
 
-async def stream(ask: Ask, hit: Hit, wire: Wire) -> None:
-    """Answer event by event; a cut one ends without its end, now this way, now that."""
-    await wire.send(SSE_HEAD)
-    cut = ask.kind == "cut stream"
-    words = f"{ask.nonce}/{ask.number} " + "x" * (ask.size_bytes // ask.events)
-    for number in range(ask.events):
-        if cut and number == ask.events // 2:
-            hit.ending = "cut"
-            (wire.reset if ask.events % 2 else wire.close)()
-            return
-        await asyncio.sleep(ask.pause_s)
-        finish = "stop" if number == ask.events - 1 else None
-        await tell(hit, wire, delta(f"{words}{number} ", finish))
-    hit.ending = "completed"
-    await tell(hit, wire, DONE)
-    await wire.send(b"0\r\n\r\n")
-
-
-async def tell(hit: Hit, wire: Wire, event: bytes) -> None:
-    """Send one event, noted before anybody can have seen it."""
-    hit.said += event
-    await wire.send(b"%x\r\n%b\r\n" % (len(event), event))
-
-
-async def answer(ask: Ask, hit: Hit, wire: Wire) -> None:
-    """Answer in one piece; a cut one is shorter than its head says."""
-    body = completion(f"{ask.nonce}/{ask.number} " + "x" * ask.size_bytes)
-    status = 429 if ask.kind == "busy" else 200
-    if ask.kind != "cut unary":
-        hit.said, hit.ending = body, "completed"
-        await wire.answer(body, status=status)
-        return
-    hit.said, hit.ending = body[: len(body) // 2], "cut"
-    head = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n"
-    await wire.send(head + b"content-length: %d\r\n\r\n" % len(body) + hit.said)
-    wire.close()
-
-
 async def follow(client: RawClient, attempt: Attempt, leave_at: int | None) -> bool:
     """Send a request and note its answer as it comes.
 
     Shapes: `leave_at` is the number of reads after which the client hangs up. Returns
     whether the connection can be used again.
     """
-    await client.post("/v1/chat/completions", attempt.request)
+    key = f"Authorization: Bearer {attempt.caller}"
+    await client.post("/v1/chat/completions", attempt.request, key)
     if leave_at == 0:
         return False
     attempt.status, headers = await client.head()
-    attempt.id = headers["x-spiritsafe-id"]
     attempt.refused = "x-spiritsafe-error" in headers
-    assert headers["x-spiritsafe-recorded"] == "yes"
+    # Only what is refused at the door has no id.
+    attempt.id = headers.get("x-spiritsafe-id", "")
+    assert attempt.id or attempt.refused
+    error = headers.get("x-spiritsafe-error")
+    attempt.withheld = error == "recorder_storage_failed"
+    attempt.disowned = headers.get("x-spiritsafe-recorded") == "no"
     reads = 0
     while not attempt.clean:
         try:

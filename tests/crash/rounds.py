@@ -6,6 +6,7 @@ import random
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from storage.reading import Library, open_library
 from storage.verify import Finding, verify
@@ -32,20 +33,24 @@ def rounds(usual: int) -> int:
 
 def judged(world: World, db: Path) -> list[Complaint]:
     """Return what is wrong with a file that nobody writes to now."""
+    return judge(history(world, db))
+
+
+def history(world: World, db: Path, **more: Any) -> History:
+    """Return all that is known of a run; `more` is what else a test has looked at."""
     with open_library(db) as library:
-        return judge(
-            History(
-                attempts=world.attempts,
-                hits=world.hits,
-                rows=[kept(library, row.id) for row in library.rows()],
-                settled=totals(library),
-                sums=world.sums,
-                findings=[
-                    f"{step.id} {step.what}"
-                    for step in verify(library)
-                    if isinstance(step, Finding)
-                ],
-            )
+        return History(
+            attempts=world.attempts,
+            hits=world.hits,
+            rows=[kept(library, row.id) for row in library.rows()],
+            settled=totals(library),
+            sums=world.sums,
+            findings=[
+                f"{step.id} {step.what}"
+                for step in verify(library)
+                if isinstance(step, Finding)
+            ],
+            **more,
         )
 
 
@@ -62,6 +67,7 @@ def kept(library: Library, name: str) -> Kept:
         request_sha256=whole.request_sha256,
         answer_sha256=whole.answer_sha256,
         answer=whole.answer,
+        project=whole.row.project,
     )
 
 

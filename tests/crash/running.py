@@ -14,6 +14,8 @@ from tests.crash.oracle import Sums
 from tests.living import RawClient
 
 ROOT = Path(__file__).parents[2]
+# What a killed one leaves behind is searched for keys: 256 MiB of nothing take long.
+SMALL = {"SPIRITSAFE_RESERVE_BYTES": str(1024 * 1024)}
 COMMAND = (str(Path(sys.executable).with_name("spiritsafe")),)
 
 
@@ -58,7 +60,7 @@ async def launch(
         "serve",
         *arguments,
         cwd=folder or ROOT,
-        env={**kept, "PYTHONPATH": str(ROOT), **(variables or {})},
+        env={**kept, **SMALL, "PYTHONPATH": str(ROOT), **(variables or {})},
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )

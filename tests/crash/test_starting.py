@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from storage.reading import open_library
 from tests.crash.running import launch, refusal, serving
 from tests.living import RawClient
 from tests.scripted_upstream import (
@@ -92,7 +93,7 @@ async def test_a_file_of_something_else_is_left_alone(tmp_path: Path) -> None:
     assert content == db.read_bytes()
 
 
-async def test_a_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None:
+async def test_f15_a_damaged_file_is_told_and_set_aside(tmp_path: Path) -> None:
     db = tmp_path / "s.db"
     async with serving(db, "http://127.0.0.1:9/v1") as running:
         running.tell(signal.SIGTERM)
@@ -100,11 +101,14 @@ async def test_a_damaged_file_is_told_and_left_alone(tmp_path: Path) -> None:
     sound = db.read_bytes()
     broken = sound[:4096] + b"\xa5" * (len(sound) - 4096)  # all but the first page
     db.write_bytes(broken)
-    code, lines = await refusal(*HERE, "--db", str(db), folder=tmp_path)
-    assert 3 == code, lines
-    (line,) = lines
-    assert f"{db} cannot be opened" in line
-    assert broken == db.read_bytes()
+    async with serving(db, "http://127.0.0.1:9/v1") as running:
+        running.tell(signal.SIGTERM)
+        code, said = await running.ended()
+    assert (0, True) == (code, f"{db} is damaged" in said)
+    (aside,) = [name for name in os.listdir(tmp_path) if name.startswith("s.db.dam")]  # noqa: PTH208  no Path in async
+    assert broken == (tmp_path / aside).read_bytes()
+    with open_library(db) as library:
+        assert 0 == library.totals().accepted
 
 
 async def test_an_unwritable_folder_is_named(unwritable: Path) -> None:

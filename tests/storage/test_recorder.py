@@ -1,7 +1,6 @@
 """The recorder: what it says is on disk is on disk, and all is accounted for."""
 
 import asyncio
-import logging
 import sqlite3
 from pathlib import Path
 
@@ -14,11 +13,14 @@ from storage.errors import DatabaseInUse, StorageFailed
 from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Chunk, Exchange, Progress
+from storage.safekeeping import Limits
 from storage.verify import Finding, verify
 from storage.writer import Tally, _Rows
 from tests.storage.make import chat, clock, exchange
 
 pytestmark = pytest.mark.anyio
+
+FEW = Limits(queue_bytes=1000)
 
 
 async def keep(recorder: Recorder, *made: Exchange) -> list[bool | BaseException]:
@@ -111,7 +113,7 @@ async def test_d6_a_full_queue_holds_the_reader_back_until_it_is_written(
     tmp_path: Path,
 ) -> None:
     path = tmp_path / "a.db"
-    async with Recorder.open(path, clock=clock, max_queue_bytes=1000) as recorder:
+    async with Recorder.open(path, clock=clock, limits=FEW) as recorder:
         made = exchange(chat(("user", "x" * 2000)))
         recorder.accept(made.id)
         waiting = asyncio.gather(recorder.keep(made))
@@ -167,7 +169,7 @@ async def test_opted_out_content_leaves_no_trace(tmp_path: Path) -> None:
         recorder.accept(made.id)
         recorder.note(Progress(exchange=begun, part=canary.encode(), at_byte=0))
         await recorder.keep(made)
-        assert len(names(tmp_path)) == 4
+        assert len(names(tmp_path)) == 6
         assert names(tmp_path, canary.encode()) == []
     with open_library(path) as library:
         kept = library.one(made.id)
@@ -281,52 +283,6 @@ async def test_an_id_kept_twice_does_not_replace_the_first(tmp_path: Path) -> No
         results = await keep(recorder, again)
         assert isinstance(results[0], StorageFailed)
     assert rows(path, "SELECT status FROM exchanges") == [(200,)]
-
-
-async def test_d8_a_lasting_failure_is_told_counted_and_survived(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    path = tmp_path / "a.db"
-    monkeypatch.setattr("storage.commits.LOCK_PATIENCE_NS", 0)
-    async with Recorder.open(path, clock=clock) as recorder:
-        await keep(recorder, exchange())
-        blocker = sqlite3.connect(path, isolation_level=None)
-        blocker.execute("BEGIN IMMEDIATE")  # a foreign writer: SQLITE_BUSY
-        with caplog.at_level(logging.ERROR):
-            for _ in range(2):
-                results = await keep(recorder, exchange())
-                assert isinstance(results[0], StorageFailed)
-        assert len(caplog.records) == 1
-        assert recorder.counters.unrecorded == {"storage_failed": 2}
-        assert recorder.counters.balanced
-        blocker.execute("ROLLBACK")
-        blocker.close()
-        assert await keep(recorder, exchange()) == [True]
-    with open_library(path) as library:
-        totals = library.totals()
-    assert (totals.accepted, totals.complete, totals.unrecorded) == (4, 2, 2)
-    assert findings(path) == []
-
-
-async def test_failing_is_said_until_the_disk_takes_a_batch_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Also without traffic: who is told to stay away sends nothing to find out with."""
-    monkeypatch.setattr("storage.recorder._IDLE_S", 0.01)
-    path = tmp_path / "a.db"
-    async with Recorder.open(path, clock=clock) as recorder:
-        await keep(recorder, exchange())
-        assert not recorder.failing
-        blocker = sqlite3.connect(path, isolation_level=None)
-        blocker.execute("BEGIN IMMEDIATE")
-        await keep(recorder, exchange())
-        assert recorder.failing
-        blocker.close()
-        async with asyncio.timeout(30):
-            while recorder.failing:  # noqa: ASYNC110  the recorder has no event for it
-                await asyncio.sleep(0.01)
-        assert recorder.counters.balanced
-    assert findings(path) == []
 
 
 async def record_with_a_broken_writer(path: Path) -> None:

@@ -9,6 +9,7 @@ import pytest
 from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Chunk, Progress
+from storage.safekeeping import Limits
 from tests.storage.make import chat, clock, exchange
 from tests.storage.test_recorder import findings, keep, rows
 
@@ -67,7 +68,7 @@ async def test_a_note_takes_the_room_of_its_part_alone(tmp_path: Path) -> None:
     """A request of a megabyte that runs a minute is no sixty megabytes."""
     begun = exchange(chat(("user", "x" * 100_000)), state="open", answer=b"")
     async with Recorder.open(
-        tmp_path / "a.db", clock=clock, max_queue_bytes=1000
+        tmp_path / "a.db", clock=clock, limits=Limits(queue_bytes=1000)
     ) as recorder:
         recorder.accept(begun.id)
         for at_byte in range(3):

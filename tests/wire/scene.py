@@ -118,11 +118,12 @@ async def scene(
     script: Script,
     *,
     limits: dict[str, Any] | None = None,
+    patience_s: float = PATIENCE_S,
     **settings: Any,
 ) -> AsyncIterator[Scene]:
     """Set up a scene; `limits` are settings of its one upstream.
 
-    Raises: `TimeoutError` when the block takes longer than a test may.
+    Raises: `TimeoutError` when the block takes longer than `patience_s`.
     """
     db = tmp_path / "s.db"
 
@@ -135,7 +136,7 @@ async def scene(
         if limits is not None:
             settings["upstreams"] = {"default": {"url": upstream.url, **limits}}
         async with living_proxy(db, upstream.url, **settings) as proxy:
-            async with asyncio.timeout(PATIENCE_S):
+            async with asyncio.timeout(patience_s):
                 yield Scene(upstream, proxy, db)
 
 

@@ -1,0 +1,1 @@
+"""Rounds of faults for as long as one likes: `make torture`."""
