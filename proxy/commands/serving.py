@@ -67,7 +67,7 @@ def announce(settings: Settings, address: str, recovered: RecoveryReport) -> Non
     gc.freeze()  # what is loaded stays: collections need not look at it again
     gc.set_threshold(YOUNG_OBJECTS)
     lines = [
-        f"listening on {address}",
+        f"listening on {address}" + reach(address),
         f"recording to {settings.db.absolute()} ({settings.durability})",
     ]
     if recovered.unclean_epochs:
@@ -76,9 +76,30 @@ def announce(settings: Settings, address: str, recovered: RecoveryReport) -> Non
         path = "/v1" if name == "default" else f"/{name}/v1"
         lines.append(f"forwarding {path} to {upstream.url}")
     if not address.startswith("unix:"):
-        lines.append(f"export OPENAI_BASE_URL={address}/v1")
+        lines.append(f"export OPENAI_BASE_URL={from_here(address)}/v1")
     sys.stdout.write("\n".join(lines) + "\n")
     sys.stdout.flush()
+
+
+def reach(address: str) -> str:
+    """Return a warning where others than this machine reach the address.
+
+    >>> reach("http://[::]:80")
+    ' (every interface: whoever reaches this machine can send through it)'
+    """
+    if from_here(address) == address:
+        return ""
+    return " (every interface: whoever reaches this machine can send through it)"
+
+
+def from_here(address: str) -> str:
+    """Return the address as a client on this machine can write it.
+
+    >>> from_here("http://0.0.0.0:8787")
+    'http://127.0.0.1:8787'
+    """
+    here = address.replace("//0.0.0.0:", "//127.0.0.1:")
+    return here.replace("//[::]:", "//[::1]:")
 
 
 def told(recovered: RecoveryReport) -> str:
