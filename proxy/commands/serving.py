@@ -3,13 +3,13 @@
 import asyncio
 import gc
 import logging
-import os
 import sys
 
 import uvloop
 
 from proxy.app import App
 from proxy.commands.errors import CannotStart
+from proxy.commands.secrecy import keep_memory
 from proxy.front.serve import CannotListen, address_of, bind, build_server, serve
 from proxy.settings import Settings
 from storage.errors import StorageError
@@ -29,7 +29,7 @@ def run(settings: Settings) -> int:
 
     Raises: `CannotStart` with a sentence.
     """
-    os.umask(0o077)  # whatever is made is ours alone (S-60)
+    keep_memory(debuggers=settings.log_level == "debug")
     log_to_stderr(settings.log_level)
     try:
         sock = bind(settings.listen)
