@@ -19,7 +19,8 @@ from proxy.headers import MARK_LEAD
 from proxy.meters import Meters
 from proxy.metrics import Exposition
 from proxy.passage import Clock, Wiring
-from proxy.settings import Settings
+from proxy.settings import Settings, is_loopback
+from proxy.strangers import Strangers
 from proxy.through import Through
 from proxy.upgrade import upgrade
 from proxy.upstream.opening import open_transport
@@ -43,6 +44,10 @@ class App:
         self._exposition: Exposition
         self._upstreams: dict[str, Upstream] = {}
         self._dispatch: Dispatch
+        self._strangers = Strangers(
+            settings.served_names,
+            everyone=not is_loopback(settings.listen) or settings.is_unix,
+        )
         self.draining = False
         self._own = Starlette(
             routes=[
@@ -63,7 +68,7 @@ class App:
 
     async def tunnel(self, head: UpgradeHead, client: Tunnel) -> None:
         """Serve one upgrade request."""
-        await upgrade(self._upstreams, head, client)
+        await upgrade(self._upstreams, self._strangers, head, client)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
@@ -106,6 +111,7 @@ class App:
                 through=through,
                 own=self._own,
                 mark=mark,
+                strangers=self._strangers,
                 embeddings=settings.record_embeddings,
             )
             async with asyncio.TaskGroup() as tasks:

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.answering import send_error
 from proxy.errors import SpiritsafeError
 from proxy.headers import admit
+from proxy.strangers import Strangers
 from proxy.targets import Route, route
 from proxy.upstream.send import Upstream
 
@@ -24,6 +25,7 @@ class Dispatch:
         through: Serve,
         own: ASGIApp,
         mark: bytes,
+        strangers: Strangers,
         embeddings: bool,
     ) -> None:
         self._upstreams = upstreams
@@ -31,6 +33,7 @@ class Dispatch:
         self._through = through
         self._own = own
         self._mark = mark
+        self._strangers = strangers
         self._embeddings = embeddings
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -43,6 +46,7 @@ class Dispatch:
                 embeddings=self._embeddings,
             )
             admit(scope["headers"], self._mark, version=scope["http_version"])
+            self._strangers.refuse(scope["headers"])
         except SpiritsafeError as exc:
             await send_error(send, exc)
             return

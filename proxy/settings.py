@@ -168,6 +168,10 @@ class Settings(BaseSettings):
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
     )
+    served_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names of its own and of pages that may use it, comma-separated.",
+    )
     tags: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description="Default tags, as key=value,key=value."
     )
@@ -224,6 +228,13 @@ class Settings(BaseSettings):
             for key, text in (pair.split("=", 1) for pair in pairs)
         }
 
+    @field_validator("served_names", mode="before")
+    @classmethod
+    def _names_from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
     @field_validator("db")
     @classmethod
     def _names_a_file(cls, value: Path) -> Path:
@@ -266,6 +277,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources, strongest first: flags, environment, file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it listens on a socket in a folder, which no browser opens."""
+        return self.listen.startswith("unix:")
 
     def every_upstream(self) -> dict[str, UpstreamSettings]:
         """Return all upstreams by name; `default` is the one served at /v1."""

@@ -167,7 +167,7 @@ async def test_an_upstream_cannot_speak_as_this_proxy(tmp_path: Path) -> None:
 
 async def test_h39_the_upstream_sees_its_own_host(tmp_path: Path) -> None:
     async with standing(tmp_path, PLAIN) as at:
-        for host in (b"Host: evil.example", b"host:", b"HOST: 127.0.0.1:1"):
+        for host in (b"Host: another", b"host:", b"HOST: 127.0.0.1:1"):
             got = await ask(at.client, request("POST", FILES, host, body=b""))
             assert 200 == got.status
             expected = [f"127.0.0.1:{at.upstream.port}".encode()]
