@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from proxy.commands.errors import WrongUse
+from proxy.commands.secrecy import planted
 from proxy.settings import FILE, NO_FILE, Settings
 
 
@@ -15,6 +16,8 @@ def settings_from(flags: dict[str, Any]) -> Settings:
 
     Raises: `WrongUse` with one line per thing that is wrong.
     """
+    if reason := planted(FILE):
+        raise WrongUse(reason)
     given = {name: value for name, value in flags.items() if value not in (None, {})}
     try:
         settings = Settings(**given)

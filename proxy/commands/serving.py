@@ -9,7 +9,7 @@ import uvloop
 
 from proxy.app import App
 from proxy.commands.errors import CannotStart
-from proxy.commands.secrecy import keep_memory
+from proxy.commands.secrecy import keep_memory, planted
 from proxy.front.serve import CannotListen, address_of, bind, build_server, serve
 from proxy.settings import Settings
 from storage.errors import StorageError
@@ -31,6 +31,8 @@ def run(settings: Settings) -> int:
     """
     keep_memory(debuggers=settings.log_level == "debug")
     log_to_stderr(settings.log_level)
+    if reason := planted(settings.db):
+        raise CannotStart(reason)
     try:
         sock = bind(settings.listen)
         app = App(settings)

@@ -1,5 +1,6 @@
-"""What the process holds in memory stays there (S-07), what it writes is its own (S-60)."""
+"""What it holds in memory stays there (S-07), what it writes and reads is its own (S-60)."""
 
+import os
 import resource
 import signal
 import stat
@@ -9,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.crash.running import serving
+from proxy.commands.secrecy import planted
+from tests.crash.running import refusal, serving
 
 pytestmark = [
     pytest.mark.anyio,
@@ -63,3 +65,30 @@ async def test_s60_all_it_makes_is_readable_by_its_owner_only(tmp_path: Path) ->
     assert 0o700 == modes.pop("made")
     assert {"s.db", "s.db-wal", "s.db-shm", "s.db.owner", "s.db.secret"} == set(modes)
     assert {0o600} == set(modes.values())
+
+
+@pytest.mark.parametrize(("name", "code"), [("spiritsafe.toml", 2), ("s.db", 3)])
+async def test_s60_a_file_that_anybody_may_change_is_refused(
+    tmp_path: Path, name: str, code: int
+) -> None:
+    path = tmp_path / name
+    path.touch()
+    path.chmod(0o646)
+    given = ("--db", str(tmp_path / "s.db"), "--listen", "127.0.0.1:0")
+    ended, (line,) = await refusal(*given, folder=tmp_path)
+    assert (code, True) == (ended, f"{path} can be written by every user" in line)
+
+
+def test_s60_a_file_that_another_user_laid_in_an_open_folder_is_refused(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "spiritsafe.toml"
+    path.touch()
+    assert None is planted(path)
+    assert None is planted(tmp_path / "missing")
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a file to another user")
+    os.chown(path, 12345, 12345)
+    assert None is planted(path)
+    tmp_path.chmod(0o1777)
+    assert "belongs to another user" in (planted(path) or "")
