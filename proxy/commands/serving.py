@@ -3,11 +3,11 @@
 import asyncio
 import gc
 import logging
-import sys
 
 import uvloop
 
 from proxy.app import App
+from proxy.commands import telling
 from proxy.commands.errors import CannotStart
 from proxy.commands.secrecy import keep_memory, planted
 from proxy.front.serve import CannotListen, address_of, bind, build_server, serve
@@ -57,7 +57,9 @@ def log_to_stderr(level: str) -> None:
     aiosqlite each row (S-03).
     """
     logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+        level=logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        handlers=[telling.Log()],
     )
     for name in OURS:
         logging.getLogger(name).setLevel(level.upper())
@@ -79,8 +81,7 @@ def announce(settings: Settings, address: str, recovered: RecoveryReport) -> Non
         lines.append(f"forwarding {path} to {upstream.url}")
     if not address.startswith("unix:"):
         lines.append(f"export OPENAI_BASE_URL={from_here(address)}/v1")
-    sys.stdout.write("\n".join(lines) + "\n")
-    sys.stdout.flush()
+    telling.announce("\n".join(lines) + "\n")
 
 
 def reach(address: str) -> str:
