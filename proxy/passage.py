@@ -85,7 +85,7 @@ class Passage:
         replan: Callable[[Accepts], Plan],
     ) -> None:
         self._settings, self._recorder, self._meters, clock = wiring
-        self._wall_us, self._now_ns = clock
+        self._now_ns = clock.now_ns
         self._tape = tape
         self._upstream = upstream
         self._replan = replan
@@ -208,12 +208,12 @@ class Passage:
         self, *, clean: bool, reason: Reason | None, terminal: bool = False
     ) -> Ending:
         self._answered_ns = self._now_ns()  # until here it was the upstream's time
-        failure = self._failure
+        failure, tape = self._failure, self._tape
         return Ending(
             clean=clean,
             terminal=terminal,
             reason=reason,
-            at=self._wall_us(),
+            at=tape.created_at + (self._answered_ns - tape.started_ns) // 1000,
             own_us=self._own_us(),
             error=None if failure is None else to_body(failure),
             flags=self._flags,
