@@ -59,6 +59,17 @@ def locals_told(tree: ast.Module) -> Complaints:
             yield f"{getattr(node, 'lineno', 1)}: {name} tells locals"
 
 
+def losing_cancels(tree: ast.Module) -> Complaints:
+    """Yield what runs an application in a task of its own, or behind it (H-73).
+
+    A client that leaves is then not heard of, and what comes after may never run.
+    """
+    lost = ("BaseHTTPMiddleware", "BackgroundTask", "BackgroundTasks", "TestClient")
+    for node, name in house.imported(tree):
+        if name.rpartition(".")[2] in lost or name.startswith("starlette.background"):
+            yield f"{getattr(node, 'lineno', 1)}: {name} loses a cancel"
+
+
 def patterns_of_others(tree: ast.Module) -> Complaints:
     """Yield patterns made from more than texts of ours (S-45)."""
     for node in ast.walk(tree):
@@ -90,6 +101,10 @@ def test_s03_no_traceback_tells_local_variables() -> None:
     assert [] == everywhere(locals_told, set())
 
 
+def test_h73_no_layer_loses_a_cancel() -> None:
+    assert [] == everywhere(losing_cancels, set())
+
+
 def test_s45_no_pattern_comes_from_a_client() -> None:
     assert [] == everywhere(patterns_of_others, set())
 
@@ -107,6 +122,8 @@ def test_s45_no_pattern_comes_from_a_client() -> None:
         (locals_told, "from rich.traceback import install"),
         (locals_told, "TracebackException(a, b, c, capture_locals=True)"),
         (locals_told, "print(frame.f_locals)"),
+        (losing_cancels, "from starlette.middleware.base import BaseHTTPMiddleware"),
+        (losing_cancels, "import starlette.background"),
         (patterns_of_others, "re.compile(asked)"),
         (patterns_of_others, "re.search(asked, text)"),
     ],

@@ -67,7 +67,7 @@ def folded(head: bytes) -> list[tuple[bytes, bytes]]:
 
 
 @pytest.mark.parametrize("target", [b"/v1/chat/completions", FILES])
-async def test_h37_h38_h42_the_clients_headers_arrive_as_they_were_sent(
+async def test_h37_h38_h42_h68_the_clients_headers_arrive_as_they_were_sent(
     tmp_path: Path, target: bytes
 ) -> None:
     """Order, duplicates and every byte of a value; only the declared is added."""
@@ -85,7 +85,7 @@ async def test_h37_h38_h42_the_clients_headers_arrive_as_they_were_sent(
 
 
 @pytest.mark.parametrize("target", [b"/v1/chat/completions", FILES])
-async def test_h37_h38_h42_the_upstreams_headers_arrive_as_they_were_sent(
+async def test_h37_h38_h42_h68_the_upstreams_headers_arrive_as_they_were_sent(
     tmp_path: Path, target: bytes
 ) -> None:
     """Date and Server once, three Set-Cookie apart and in order, nothing added but ours."""

@@ -62,7 +62,9 @@ async def test_h84_an_answer_over_tls_is_read_and_the_connection_reused() -> Non
 
 
 @pytest.mark.parametrize("fault", ["expired", "wrong host", "self-signed"])
-async def test_h84_a_certificate_that_does_not_verify_is_refused(fault: str) -> None:
+async def test_h84_f44_a_certificate_that_does_not_verify_is_refused(
+    fault: str,
+) -> None:
     server_side, client_side = pair(
         "elsewhere.test" if fault == "wrong host" else "localhost",
         expired=fault == "expired",
@@ -78,7 +80,7 @@ async def test_h84_a_certificate_that_does_not_verify_is_refused(fault: str) -> 
         assert isinstance(caught.value.__cause__, ssl.SSLCertVerificationError)
 
 
-async def test_h84_an_upstream_without_tls_is_refused() -> None:
+async def test_h84_f44_an_upstream_without_tls_is_refused() -> None:
     async def script(peer: Peer) -> None:
         await peer.send(b"HTTP/1.1 400 Bad\r\n\r\n")
         await peer.ended()
@@ -89,13 +91,13 @@ async def test_h84_an_upstream_without_tls_is_refused() -> None:
         assert through.stats().open_count == 0
 
 
-async def test_h84_tls_older_than_1_2_is_never_offered() -> None:
+async def test_h84_f44_tls_older_than_1_2_is_never_offered() -> None:
     assert verifying_context().minimum_version is ssl.TLSVersion.TLSv1_2
     assert verifying_context().verify_mode is ssl.CERT_REQUIRED
     assert verifying_context().check_hostname
 
 
-async def test_h76_a_handshake_that_stalls_is_a_connect_timeout() -> None:
+async def test_h76_f44_a_handshake_that_stalls_is_a_connect_timeout() -> None:
     async def script(peer: Peer) -> None:
         await peer.ended()
 
@@ -125,7 +127,7 @@ def cutting(wire: bytes) -> Script:
         b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf",
     ],
 )
-async def test_h84_an_end_without_close_notify_is_truncation(wire: bytes) -> None:
+async def test_h84_f44_an_end_without_close_notify_is_truncation(wire: bytes) -> None:
     server_side, client_side = pair()
     async with (
         upstream(cutting(wire), tls=server_side) as server,
@@ -149,7 +151,7 @@ async def test_h23_an_end_with_close_notify_completes_a_body_until_close() -> No
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".test", "[::1]"])
-async def test_h83_a_host_that_leads_nowhere_is_a_fast_502(host: str) -> None:
+async def test_h83_f43_a_host_that_leads_nowhere_is_a_fast_502(host: str) -> None:
     with socket.socket(socket.AF_INET6) as unheard:
         unheard.bind(("::1", 0))
         port = unheard.getsockname()[1]
@@ -162,7 +164,7 @@ async def test_h83_a_host_that_leads_nowhere_is_a_fast_502(host: str) -> None:
     )
 
 
-async def test_h83_every_address_of_a_name_is_tried() -> None:
+async def test_h83_f43_every_address_of_a_name_is_tried() -> None:
     async with upstream(answering(OK)) as server:
         dead: Address = (socket.AF_INET6, ("::1", server.port, 0, 0))
         alive: Address = (socket.AF_INET, ("127.0.0.1", server.port))
@@ -173,7 +175,7 @@ async def test_h83_every_address_of_a_name_is_tried() -> None:
             await _first_of([dead, dead])
 
 
-async def test_h83_an_address_that_hangs_is_overtaken() -> None:
+async def test_h83_f43_an_address_that_hangs_is_overtaken() -> None:
     with socket.socket() as deaf, socket.socket() as filler:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)
