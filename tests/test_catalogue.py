@@ -91,6 +91,15 @@ def test_what_is_missing_or_unknown_is_told(
     assert [expected] * bool(expected) == [it[: len(expected)] for it in found]
 
 
+def test_an_open_reason_goes_once_there_is_a_test() -> None:
+    row = 'H-0{} = {{ tier = "P", says = "a"{} }}\n'
+    open_, partly = ', reason = "open: x"', ', reason = "partly: x"'
+    text = row.format(1, open_) + row.format(2, open_) + row.format(3, partly)
+    expected = row.format(1, "") + row.format(2, open_) + row.format(3, partly)
+    proofs = {"H-01": ["t"], "H-03": ["t"]}
+    assert expected == catalogue.settled(text, proofs)
+
+
 def test_the_page_has_one_line_for_each_id() -> None:
     lines = catalogue.page(KNOWN, {"H-01": ["a::b", "c::d"]}).splitlines()[-5:]
     assert [
