@@ -7,7 +7,7 @@ NODE := tests/clients/node
 ARGS ?=
 BUDGET ?= 5m
 
-.PHONY: help run setup test check types tests coverage e2e torture fuzz bench lock clean
+.PHONY: help run setup test check types tests coverage catalogue e2e torture fuzz bench lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ tests: $(VENV)/.dev $(NODE)/node_modules/.package-lock.json
 
 coverage: $(VENV)/.dev  ## the tests once more, with the branches they miss
 	@scripts/coverage
+
+catalogue: $(VENV)/.dev  ## tests/CATALOGUE.md: what has to hold, and which tests prove it
+	@scripts/catalogue
 
 e2e: $(VENV)/.dev  ## the proxy in front of a real llama.cpp server (compiles it once: some minutes)
 	@scripts/e2e

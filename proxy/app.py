@@ -22,7 +22,8 @@ from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition
 from proxy.passage import Clock, Wiring
-from proxy.settings import Settings
+from proxy.settings import Settings, is_loopback
+from proxy.strangers import Strangers
 from proxy.through import Through
 from proxy.upgrade import upgrade
 from proxy.upstream.opening import open_transport
@@ -47,6 +48,10 @@ class App:
         self._exposition: Exposition
         self._upstreams: dict[str, Upstream] = {}
         self._dispatch: Dispatch
+        self._strangers = Strangers(
+            settings.served_names,
+            everyone=not is_loopback(settings.listen) or settings.is_unix,
+        )
         self.draining = False
         self.pace = Pace(
             head_timeout_s=settings.head_timeout_s,
@@ -72,7 +77,7 @@ class App:
 
     async def tunnel(self, head: UpgradeHead, client: Tunnel) -> None:
         """Serve one upgrade request."""
-        await upgrade(self._upstreams, head, client)
+        await upgrade(self._upstreams, self._strangers, head, client)
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
@@ -112,6 +117,7 @@ class App:
                 through=through,
                 own=self._own,
                 mark=mark,
+                strangers=self._strangers,
                 embeddings=settings.record_embeddings,
                 most_at_once=settings.max_requests_at_once,
             )

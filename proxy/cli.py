@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from proxy.commands import telling
 from proxy.commands.errors import CannotStart, CommandError
 
 cli = typer.Typer(
@@ -195,6 +196,7 @@ def _end(code: int) -> None:
 
 def main() -> None:
     """Run the command line; what goes wrong ends in a sentence and a code."""
+    telling.hold_files()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -7,6 +7,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from proxy.answering import send_error
 from proxy.errors import BusyError, HostError, SpiritsafeError
 from proxy.headers import admit
+from proxy.strangers import Strangers
 from proxy.targets import Route, route
 from proxy.upstream.send import Upstream
 
@@ -27,6 +28,7 @@ class Dispatch:
         through: Serve,
         own: ASGIApp,
         mark: bytes,
+        strangers: Strangers,
         embeddings: bool,
         most_at_once: int,
     ) -> None:
@@ -35,6 +37,7 @@ class Dispatch:
         self._through = through
         self._own = own
         self._mark = mark
+        self._strangers = strangers
         self._embeddings = embeddings
         self._most_at_once = most_at_once
         self._under_way = 0  # requests, not connections: idle ones cost no place (H-87)
@@ -43,6 +46,7 @@ class Dispatch:
         """Serve one request."""
         try:
             admit(scope["headers"], self._mark, version=scope["http_version"])
+            self._strangers.refuse(scope["headers"])
             way = route(
                 scope["method"],
                 scope["raw_path"],

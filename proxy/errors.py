@@ -3,7 +3,8 @@
     SpiritsafeError
     ├── ClientError            400  the request broke a rule; the message says which
     │   ├── TargetError        400  the request target
-    │   ├── HostError          400  no `Host`, or two
+    │   ├── HostError          400  no `Host`, two, or one that is none
+    │   ├── OriginError        403  a foreign page sent it
     │   ├── ControlError       400  an `x-spiritsafe-…` header
     │   ├── NotFoundError      404  no such route or upstream
     │   ├── MethodError        405  a method we never forward
@@ -12,6 +13,7 @@
     │   ├── TooLargeError      413  a captured body over its limit
     │   ├── LongTargetError    414  a request target over its limit
     │   ├── ExpectationError   417  an `Expect` that nobody here can meet
+    │   ├── UnknownHostError   421  a `Host` that is not ours
     │   ├── HeadTooLargeError  431  a request head over its limits
     │   ├── VersionError       505  a version of HTTP that is not spoken here
     │   └── LoopError          508  our own mark came back to us
@@ -76,9 +78,23 @@ class TargetError(ClientError):
 
 
 class HostError(ClientError):
-    """The request does not name its host once."""
+    """The request does not name one host."""
 
     default_code = "invalid_host"
+
+
+class OriginError(ClientError):
+    """A web page that is not one of ours sent the request."""
+
+    status_hint = 403
+    default_code = "foreign_origin"
+
+
+class UnknownHostError(ClientError):
+    """The request names a host that this is not."""
+
+    status_hint = 421
+    default_code = "unknown_host"
 
 
 class ControlError(ClientError):

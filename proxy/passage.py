@@ -211,13 +211,12 @@ class Passage:
         self, *, clean: bool, reason: Reason | None, terminal: bool = False
     ) -> Ending:
         self._answered_ns = self._now_ns()  # until here it was the upstream's time
-        failure, started_ns = self._failure, self._tape.started_ns
+        failure, tape = self._failure, self._tape
         return Ending(
             clean=clean,
             terminal=terminal,
             reason=reason,
-            # Not the clock's word, which may step: no exchange ends before it began.
-            at=self._tape.created_at + (self._answered_ns - started_ns) // 1000,
+            at=tape.created_at + (self._answered_ns - tape.started_ns) // 1000,
             own_us=self._own_us(),
             error=None if failure is None else to_body(failure),
             flags=self._flags,

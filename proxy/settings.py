@@ -25,6 +25,11 @@ from pydantic_settings import (
 
 MIB = 1024 * 1024
 
+FILE = Path("spiritsafe.toml")
+"""Read where it is, in the working directory."""
+
+NO_FILE = "db: it names no file: write a path, such as ./spiritsafe.db"
+
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 OWN_PATHS = frozenset({"v1", "healthz", "readyz", "metrics", "api", "console"})
 """First segments of our own paths: no upstream could be reached under them."""
@@ -39,6 +44,12 @@ def is_loopback(listen: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _shown(url: str) -> str:
+    """Return a URL that may be told: without user, key and query (S-03)."""
+    _, at, host = url.rpartition("@")
+    return ("***" + at) * bool(at) + host.partition("?")[0]
 
 
 class UpstreamSettings(BaseModel):
@@ -104,7 +115,8 @@ class UpstreamSettings(BaseModel):
         parts = urlsplit(value)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ValueError(
-                f"'{value}' is no base URL: write it like https://api.openai.com/v1"
+                f"'{_shown(value)}' is no base URL: write it like "
+                "https://api.openai.com/v1"
             )
         if parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError(
@@ -113,7 +125,7 @@ class UpstreamSettings(BaseModel):
         try:
             _ = parts.port
         except ValueError as exc:
-            raise ValueError(f"'{value}': {exc}") from None
+            raise ValueError(f"'{_shown(value)}': {exc}") from None
         return value.rstrip("/")
 
     def held_key(self) -> bytes | None:
@@ -138,7 +150,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix="SPIRITSAFE_",
         env_nested_delimiter="__",
-        toml_file="spiritsafe.toml",
+        toml_file=FILE,
         frozen=True,
         extra="forbid",
     )
@@ -155,6 +167,10 @@ class Settings(BaseSettings):
     )
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
+    )
+    served_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="Names of its own and of pages that may use it, comma-separated.",
     )
     tags: Annotated[dict[str, str], NoDecode] = Field(
         default_factory=dict, description="Default tags, as key=value,key=value."
@@ -247,6 +263,20 @@ class Settings(BaseSettings):
             for key, text in (pair.split("=", 1) for pair in pairs)
         }
 
+    @field_validator("served_names", mode="before")
+    @classmethod
+    def _names_from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(name.strip() for name in value.split(",") if name.strip())
+
+    @field_validator("db")
+    @classmethod
+    def _names_a_file(cls, value: Path) -> Path:
+        if value == Path():
+            raise ValueError(NO_FILE.removeprefix("db: "))
+        return value
+
     @field_validator("upstreams")
     @classmethod
     def _reachable(
@@ -287,6 +317,11 @@ class Settings(BaseSettings):
     def fails_closed(self) -> bool:
         """Whether what cannot be recorded is refused, before any token is spent."""
         return self.on_storage_failure == "fail_closed"
+
+    @property
+    def is_unix(self) -> bool:
+        """Whether it listens on a socket in a folder, which no browser opens."""
+        return self.listen.startswith("unix:")
 
     def every_upstream(self) -> dict[str, UpstreamSettings]:
         """Return all upstreams by name; `default` is the one served at /v1."""

@@ -8,6 +8,7 @@ from proxy import headers
 from proxy.errors import NotFoundError, SpiritsafeError, answer
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.front.turn import answer_head
+from proxy.strangers import Strangers
 from proxy.targets import route
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
@@ -18,7 +19,10 @@ MAX_REFUSAL_BYTES = 1024 * 1024
 
 
 async def upgrade(
-    upstreams: Mapping[str, Upstream], head: UpgradeHead, client: Tunnel
+    upstreams: Mapping[str, Upstream],
+    strangers: Strangers,
+    head: UpgradeHead,
+    client: Tunnel,
 ) -> None:
     """Serve one upgrade request; nothing is passed on before the upstream's 101."""
     try:
@@ -28,6 +32,7 @@ async def upgrade(
             raise NotFoundError("No WebSocket is served at this path.")
         upstream = upstreams[way.upstream]
         headers.admit(head.headers, upstream.mark or b"")
+        strangers.refuse((name.lower(), value) for name, value in head.headers)
         wanted = headers.to_upstream(
             head.headers,
             host=upstream.host,

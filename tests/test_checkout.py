@@ -29,7 +29,7 @@ def no_cycles(root: Path) -> Iterator[str]:
 
 def shown(name: str, default: object) -> str:
     """Return a default as the README shows it."""
-    if default is None or default == {}:
+    if default in (None, {}, ()):
         return ""
     if name.endswith("_bytes"):
         return f"`{default}` ({int(str(default)) >> 20} MiB)"

@@ -86,6 +86,10 @@ def foreign(pid: int, *, port: int, upstream: int) -> list[Open]:
     ]
 
 
+# At debug level /proc shows us the process where we are not root (S-07).
+READABLE = {"SPIRITSAFE_LOG_LEVEL": "debug"}
+
+
 async def test_p7_a_serving_process_talks_to_its_upstream_only(tmp_path: Path) -> None:
     reached, go_on = asyncio.Event(), asyncio.Event()
 
@@ -96,7 +100,7 @@ async def test_p7_a_serving_process_talks_to_its_upstream_only(tmp_path: Path) -
 
     async with (
         scripted_upstream(script) as upstream,
-        serving(tmp_path / "s.db", upstream.url) as running,
+        serving(tmp_path / "s.db", upstream.url, variables=READABLE) as running,
     ):
         pid, away = running.process.pid, int(upstream.url.split(":")[2].split("/")[0])
         assert {Open("tcp", running.port)} == sockets(pid)

@@ -66,7 +66,7 @@ async def coded_echo_of_the_key(request: RawRequest, wire: Wire) -> None:
     await wire.send(head.encode() + body)
 
 
-async def test_a_key_echoed_under_a_coding_is_found_too(tmp_path: Path) -> None:
+async def test_s04_a_key_echoed_under_a_coding_is_found_too(tmp_path: Path) -> None:
     secret = key("coded")
     async with (
         scripted_upstream(coded_echo_of_the_key) as upstream,
@@ -86,7 +86,7 @@ async def test_a_key_echoed_under_a_coding_is_found_too(tmp_path: Path) -> None:
     )
 
 
-async def test_a_key_echoed_in_a_long_stream_is_never_noted(
+async def test_s04_a_key_echoed_in_a_long_stream_is_never_noted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It stands across two notes; what was noted before it goes."""
@@ -129,7 +129,7 @@ async def test_a_key_echoed_in_a_long_stream_is_never_noted(
     assert b"" == kept.answer == kept.request
 
 
-async def test_a_request_that_holds_its_own_key_is_not_kept(tmp_path: Path) -> None:
+async def test_s04_a_request_that_holds_its_own_key_is_not_kept(tmp_path: Path) -> None:
     secret = key("pasted")
     body = CHAT.replace(b'"hi"', json.dumps(f"my key is {secret}").encode())
     async with (

@@ -42,7 +42,14 @@ def test_every_make_target_that_is_named_exists(page: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "CONTRIBUTING.md", "bench/README.md", "deploy/README.md"]
+    "page",
+    [
+        "README.md",
+        "CONTRIBUTING.md",
+        "SECURITY.md",
+        "bench/README.md",
+        "deploy/README.md",
+    ],
 )
 def test_every_link_within_the_checkout_leads_somewhere(page: str) -> None:
     text = (ROOT / page).read_text()

@@ -1,12 +1,14 @@
 """From flags to the settings they stand for."""
 
+import tomllib
 from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
 
 from proxy.commands.errors import WrongUse
-from proxy.settings import Settings
+from proxy.commands.secrecy import planted
+from proxy.settings import FILE, NO_FILE, Settings
 
 
 def settings_from(flags: dict[str, Any]) -> Settings:
@@ -14,6 +16,8 @@ def settings_from(flags: dict[str, Any]) -> Settings:
 
     Raises: `WrongUse` with one line per thing that is wrong.
     """
+    if reason := planted(FILE):
+        raise WrongUse(reason)
     given = {name: value for name, value in flags.items() if value not in (None, {})}
     try:
         settings = Settings(**given)
@@ -25,7 +29,11 @@ def settings_from(flags: dict[str, Any]) -> Settings:
             says = error["msg"].removeprefix("Value error, ")
             wrong.append(f"{where}: {says}")
         raise WrongUse("\n".join(wrong)) from exc
-    except ValueError as exc:  # the file is no TOML, or a variable no JSON
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
+        raise WrongUse(f"{FILE.absolute()} is no TOML: {exc}") from exc
+    except OSError as exc:
+        raise WrongUse(f"{FILE.absolute()} cannot be read: {exc.strerror}") from exc
+    except ValueError as exc:  # a variable is no JSON
         raise WrongUse(f"the settings cannot be read: {exc}") from exc
     return settings
 
@@ -45,5 +53,10 @@ def tags_from(pairs: list[str]) -> dict[str, str]:
 
 
 def database(db: Path | None) -> Path:
-    """Return the file that a command works on: the flag's, or the settings'."""
+    """Return the file that a command works on: the flag's, or the settings'.
+
+    Raises: `WrongUse` where the flag is empty, or the settings are wrong.
+    """
+    if db == Path():
+        raise WrongUse(NO_FILE)
     return db or settings_from({}).db

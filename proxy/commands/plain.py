@@ -1,16 +1,24 @@
 """Makes recorded text safe for a terminal: what steers one is shown, not obeyed."""
 
+import json
 import re
 
 from rich.cells import cell_len, set_cell_size
 
 # Controls of C0 and C1, line and paragraph separators, what turns the direction of
 # text, and surrogates, which no stream encodes (S-41). Line feeds and tabs apart.
-_STEERING = (
-    "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069"
-    "\ud800-\udfff"
+_STEERING = "\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\ud800-\udfff"
+# What takes no room and so can hide text or a difference: formats, fillers, tags.
+_HIDING = (
+    "\u00ad\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u2060-\u206f\u3164\ufeff"
+    "\uffa0\ufff0-\ufffb\U00013430-\U0001345f\U0001bca0-\U0001bca3"
+    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff"
 )
-_UNSAFE = re.compile(f"[{_STEERING}]")
+# Joiners spell Persian and emoji; elsewhere than between two such signs they hide.
+_JOINER, _SIGN = "[\u200c\u200d]", "[^\\x00-\\x7f\u200b-\u200f]"
+_UNSAFE = re.compile(
+    f"[{_STEERING}{_HIDING}]|(?<!{_SIGN}){_JOINER}|{_JOINER}(?!{_SIGN})"
+)
 _ANY_SPACE = re.compile(r"[ \t\n\r\f\v\u0085\u2028\u2029]+")
 
 
@@ -45,7 +53,7 @@ def escaped_json(text: str) -> str:
     >>> escaped_json('"\x9b"')
     '"\\u009b"'
     """
-    return _UNSAFE.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+    return _UNSAFE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 
 def _spell(found: re.Match[str]) -> str:

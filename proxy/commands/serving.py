@@ -3,14 +3,13 @@
 import asyncio
 import gc
 import logging
-import os
-import sys
-from contextlib import suppress
 
 import uvloop
 
 from proxy.app import App
+from proxy.commands import telling
 from proxy.commands.errors import CannotStart
+from proxy.commands.secrecy import keep_memory, planted
 from proxy.front.serve import CannotListen, address_of, bind, build_server, serve
 from proxy.settings import Settings
 from storage.errors import StorageError
@@ -30,8 +29,10 @@ def run(settings: Settings) -> int:
 
     Raises: `CannotStart` with a sentence.
     """
-    os.umask(0o077)  # whatever is made is ours alone (S-60)
+    keep_memory(debuggers=settings.log_level == "debug")
     log_to_stderr(settings.log_level)
+    if reason := planted(settings.db):
+        raise CannotStart(reason)
     try:
         sock = bind(settings.listen)
         app = App(settings)
@@ -56,7 +57,9 @@ def log_to_stderr(level: str) -> None:
     aiosqlite each row (S-03).
     """
     logging.basicConfig(
-        level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s"
+        level=logging.WARNING,
+        format="%(levelname)s %(name)s: %(message)s",
+        handlers=[telling.Log()],
     )
     for name in OURS:
         logging.getLogger(name).setLevel(level.upper())
@@ -68,7 +71,7 @@ def announce(settings: Settings, address: str, recovered: RecoveryReport) -> Non
     gc.freeze()  # what is loaded stays: collections need not look at it again
     gc.set_threshold(YOUNG_OBJECTS)
     lines = [
-        f"listening on {address}",
+        f"listening on {address}" + reach(address),
         f"recording to {settings.db.absolute()} ({settings.durability})",
     ]
     if recovered.unclean_epochs:
@@ -78,10 +81,8 @@ def announce(settings: Settings, address: str, recovered: RecoveryReport) -> Non
         path = "/v1" if name == "default" else f"/{name}/v1"
         lines.append(f"forwarding {path} to {upstream.url}")
     if not address.startswith("unix:"):
-        lines.append(f"export OPENAI_BASE_URL={address}/v1")
-    with suppress(OSError):  # nobody may listen, and that is no reason to end (F-72)
-        sys.stdout.write("\n".join(lines) + "\n")
-        sys.stdout.flush()
+        lines.append(f"export OPENAI_BASE_URL={from_here(address)}/v1")
+    telling.announce("\n".join(lines) + "\n")
 
 
 def brought(recovered: RecoveryReport) -> list[str]:
@@ -98,6 +99,27 @@ def brought(recovered: RecoveryReport) -> list[str]:
     if recovered.left:
         lines.append(f"of the spool {recovered.left} could not be read: set aside")
     return lines
+
+
+def reach(address: str) -> str:
+    """Return a warning where others than this machine reach the address.
+
+    >>> reach("http://[::]:80")
+    ' (every interface: whoever reaches this machine can send through it)'
+    """
+    if from_here(address) == address:
+        return ""
+    return " (every interface: whoever reaches this machine can send through it)"
+
+
+def from_here(address: str) -> str:
+    """Return the address as a client on this machine can write it.
+
+    >>> from_here("http://0.0.0.0:8787")
+    'http://127.0.0.1:8787'
+    """
+    here = address.replace("//0.0.0.0:", "//127.0.0.1:")
+    return here.replace("//[::]:", "//[::1]:")
 
 
 def told(recovered: RecoveryReport) -> str:

@@ -11,25 +11,34 @@ from proxy.upstream.transport import Transport, verifying_context
 
 
 def open_transport(settings: UpstreamSettings) -> httpx.AsyncBaseTransport:
-    """Return the transport that these settings ask for; it reads no environment."""
+    """Return the transport that these settings ask for; it reads no environment.
+
+    Raises: `ValueError` where the outbound proxy is of a kind that is not there.
+    """
     limits = Limits.of(settings)
     context = None
     if settings.url.startswith("https:") or settings.transport == "httpx":
         context = verifying_context(str(settings.ca_file) if settings.ca_file else None)
     if settings.transport == "own":
         return Transport(limits=limits, ssl_context=context)
-    theirs = httpx.AsyncHTTPTransport(
-        verify=context if context is not None else True,
-        trust_env=False,
-        http2=settings.http2,
-        limits=httpx.Limits(
-            max_connections=limits.max_connections,
-            max_keepalive_connections=limits.max_connections,
-            keepalive_expiry=limits.idle_expiry_s,
-        ),
-        proxy=settings.proxy,
-        retries=0,
-    )
+    try:
+        theirs = httpx.AsyncHTTPTransport(
+            verify=context if context is not None else True,
+            trust_env=False,
+            http2=settings.http2,
+            limits=httpx.Limits(
+                max_connections=limits.max_connections,
+                max_keepalive_connections=limits.max_connections,
+                keepalive_expiry=limits.idle_expiry_s,
+            ),
+            proxy=settings.proxy,
+            retries=0,
+        )
+    except ImportError as exc:  # httpx's answer to a SOCKS proxy
+        raise ValueError(
+            f"upstream {settings.url}: a SOCKS proxy needs the package socksio: "
+            "'pip install socksio' beside spiritsafe, or name an http:// proxy"
+        ) from exc
     return Translated(theirs, limits)
 
 

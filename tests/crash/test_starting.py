@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from storage.reading import open_library
+from tests import canary
 from tests.crash.running import launch, refusal, serving
 from tests.living import RawClient
 from tests.scripted_upstream import (
@@ -133,6 +134,47 @@ async def test_each_mistake_in_the_settings_gets_a_line_of_its_own(
         (line,) = (line for line in lines if name in line)
         assert line.startswith(f"spiritsafe: {name}: ")
     assert [] == databases(tmp_path)
+
+
+@pytest.mark.parametrize("content", [b"durability = \n", b"a = 1\na = 2\n", b"\xff"])
+async def test_a_settings_file_that_is_no_toml_is_named(
+    tmp_path: Path, content: bytes
+) -> None:
+    (tmp_path / "spiritsafe.toml").write_bytes(content)
+    code, (line,) = await refusal(folder=tmp_path)
+    assert (2, True) == (code, f"{tmp_path}/spiritsafe.toml is no TOML: " in line)
+
+
+async def test_a_settings_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    (tmp_path / "spiritsafe.toml").symlink_to("/proc/self/mem")
+    code, (line,) = await refusal(folder=tmp_path)
+    assert (2, True) == (code, "spiritsafe.toml cannot be read: " in line)
+
+
+async def test_an_empty_name_of_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spiritsafe.toml").write_text('db = ""\n')
+    for flags in ((), ("--db", "")):
+        code, (line,) = await refusal(*HERE, *flags, folder=tmp_path)
+        assert (2, True) == (code, "db: it names no file: write a path" in line)
+
+
+async def test_a_socks_proxy_without_its_package_is_told(tmp_path: Path) -> None:
+    (tmp_path / "spiritsafe.toml").write_text(
+        '[upstreams.default]\nurl = "http://127.0.0.1:9/v1"\ntransport = "httpx"\n'
+        f'proxy = "socks5://u:{canary.key("socks")}@127.0.0.1:9"\n'
+    )
+    code, (line,) = await refusal(*HERE, folder=tmp_path)
+    assert (3, True) == (code, "needs the package socksio" in line)
+    assert set() == canary.in_bytes(line.encode())
+    (tmp_path / "spiritsafe.toml").unlink()  # the key stands there as it should
+
+
+async def test_s03_a_base_url_with_a_key_in_it_is_told_without(tmp_path: Path) -> None:
+    for lead in ("ftp", "https"):
+        for url in ("{}://u:{}@h/v1", "{}://h/v1?key={}", "{}://u:{}@h:x/v1"):
+            given = url.format(lead, canary.key("base-url"))
+            code, (line,) = await refusal(*HERE, "--upstream", given, folder=tmp_path)
+            assert (2, set()) == (code, canary.in_bytes(line.encode()))
 
 
 async def test_flag_wins_over_variable_wins_over_file(tmp_path: Path) -> None:

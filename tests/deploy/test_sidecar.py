@@ -44,7 +44,7 @@ def test_probes_are_commands_since_the_kubelet_cannot_reach_loopback() -> None:
     } == asked
 
 
-def test_it_has_time_to_drain_and_does_not_sleep_it_away() -> None:
+def test_f92_it_has_time_to_drain_and_does_not_sleep_it_away() -> None:
     drain_s = Settings.model_fields["drain_s"].default
     assert POD["terminationGracePeriodSeconds"] > drain_s + 10
     assert not [c for c in (SIDECAR, APP) if "lifecycle" in c]

@@ -31,6 +31,11 @@ def test_a_held_key_is_not_offered_to_a_network(listen: str) -> None:
     assert Settings(listen="127.0.0.1:0", upstreams=held)
 
 
+def test_names_come_as_a_text_or_a_list() -> None:
+    assert ("a.example", "b") == Settings(served_names=" a.example, b,").served_names
+    assert ("a.example",) == Settings(served_names=("a.example",)).served_names
+
+
 def test_loopback_is_known_in_every_spelling() -> None:
     for listen in ("127.0.0.1:1", "127.8.9.1:1", "[::1]:1", "localhost:1", "unix:/a"):
         assert is_loopback(listen)

@@ -53,7 +53,7 @@ def test_a_link_to_the_file_has_the_same_owner(tmp_path: Path) -> None:
         ("fuseblk", False),
     ],
 )
-def test_a_network_file_system_is_refused(
+def test_f21_a_network_file_system_is_refused(
     tmp_path: Path,
     kind: str,
     refused: bool,  # noqa: FBT001  a parameter of the test

@@ -227,7 +227,7 @@ async def test_h86_a_redirect_is_relayed_and_not_followed(
     assert 1 == asked
 
 
-async def test_f41_the_same_id_time_and_model_again_and_again_are_all_kept(
+async def test_f41_s31_the_same_id_time_and_model_again_and_again_are_all_kept(
     tmp_path: Path,
 ) -> None:
     answers = [completion(), completion(id=None), completion(created=0), b"{}", b""]

@@ -110,7 +110,7 @@ async def test_d1_the_last_bytes_of_a_plain_answer_wait_for_the_commit(
 
 
 @pytest.mark.parametrize("body", [CHAT, STREAMED], ids=["plain", "streamed"])
-async def test_d2_after_the_hold_timeout_the_answer_is_released_and_says_so(
+async def test_f13_d2_after_the_hold_timeout_the_answer_is_released_and_says_so(
     tmp_path: Path, body: bytes
 ) -> None:
     script = plainly if body is CHAT else streaming

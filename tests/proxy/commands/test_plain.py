@@ -4,12 +4,15 @@ import json
 import sys
 import unicodedata
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
 from proxy.commands.plain import block, escaped_json, fitted, line
 
+SEEN = "\u0600\u0601\u0602\u0603\u0604\u0605\u06dd\u070f\u0890\u0891\u08e2\U000110bd\U000110cd"
+JOINERS = "\u200c\u200d"
 ANY = st.text(st.characters(exclude_categories=[]))  # surrogates too
 
 
@@ -26,9 +29,26 @@ def test_s41_every_control_of_unicode_is_spelled() -> None:
         steers = category in {"Cc", "Cs", "Zl", "Zp"} or turns in {
             "LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI",
         }  # fmt: skip
-        if steers and chr(code) not in "\n\t":
+        hides = category == "Cf" and chr(code) not in SEEN + JOINERS
+        if (steers or hides) and chr(code) not in "\n\t":
             assert chr(code) not in block(chr(code)), hex(code)
             assert chr(code) not in line(f"a{chr(code)}b"), hex(code)
+
+
+@pytest.mark.parametrize(
+    "hidden", ["\u200b", "\ufeff", "\u2060", "\u3164", "\U000e0041"]
+)
+def test_s41_text_that_takes_no_room_is_spelled(hidden: str) -> None:
+    spelled = hidden.encode("unicode_escape").decode()
+    assert f"pay{spelled}ment" == line(f"pay{hidden}ment") == block(f"pay{hidden}ment")
+    assert f"pay{hidden}ment" == json.loads(escaped_json(f'"pay{hidden}ment"'))
+
+
+def test_s41_joiners_stay_where_they_join() -> None:
+    for text in ("\u0645\u06cc\u200c\u062e\u0648", "\U0001f469\u200d\U0001f4bb"):
+        assert text == line(text)
+    assert r"a\u200db" == line("a\u200db")
+    assert r"\u200c\u200c\u200d" == line("\u200c\u200c\u200d")
 
 
 @given(ANY)

@@ -48,6 +48,20 @@ def test_it_says_where_it_listens_records_and_forwards(tmp_path: Path) -> None:
     assert 0 == child.returncode
 
 
+def test_an_address_of_every_interface_is_told_as_one_that_works(
+    tmp_path: Path,
+) -> None:
+    child = serve(tmp_path / "s.db", "--listen", "0.0.0.0:0")
+    lines = lines_of(child)
+    address = lines[-1].removeprefix("export OPENAI_BASE_URL=").removesuffix("/v1")
+    assert address.startswith("http://127.0.0.1:")
+    assert lines[0].startswith("listening on http://0.0.0.0:")
+    assert "every interface" in lines[0]
+    assert httpx.get(f"{address}/readyz").status_code == 200
+    child.terminate()
+    child.communicate(timeout=30)
+
+
 def test_a_start_after_a_crash_says_so_once(tmp_path: Path) -> None:
     db = tmp_path / "s.db"
     child = serve(db)

@@ -97,7 +97,7 @@ async def test_h84_f44_tls_older_than_1_2_is_never_offered() -> None:
     assert verifying_context().check_hostname
 
 
-async def test_h76_a_handshake_that_stalls_is_a_connect_timeout() -> None:
+async def test_h76_f44_a_handshake_that_stalls_is_a_connect_timeout() -> None:
     async def script(peer: Peer) -> None:
         await peer.ended()
 
@@ -151,7 +151,7 @@ async def test_h23_an_end_with_close_notify_completes_a_body_until_close() -> No
 
 
 @pytest.mark.parametrize("host", ["nowhere.invalid", "a" * 64 + ".test", "[::1]"])
-async def test_h83_a_host_that_leads_nowhere_is_a_fast_502(host: str) -> None:
+async def test_h83_f43_a_host_that_leads_nowhere_is_a_fast_502(host: str) -> None:
     with socket.socket(socket.AF_INET6) as unheard:
         unheard.bind(("::1", 0))
         port = unheard.getsockname()[1]
@@ -164,7 +164,7 @@ async def test_h83_a_host_that_leads_nowhere_is_a_fast_502(host: str) -> None:
     )
 
 
-async def test_h83_every_address_of_a_name_is_tried() -> None:
+async def test_h83_f43_every_address_of_a_name_is_tried() -> None:
     async with upstream(answering(OK)) as server:
         dead: Address = (socket.AF_INET6, ("::1", server.port, 0, 0))
         alive: Address = (socket.AF_INET, ("127.0.0.1", server.port))
@@ -175,7 +175,7 @@ async def test_h83_every_address_of_a_name_is_tried() -> None:
             await _first_of([dead, dead])
 
 
-async def test_h83_an_address_that_hangs_is_overtaken() -> None:
+async def test_h83_f43_an_address_that_hangs_is_overtaken() -> None:
     with socket.socket() as deaf, socket.socket() as filler:
         deaf.bind(("127.0.0.1", 0))
         deaf.listen(0)

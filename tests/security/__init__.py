@@ -1,0 +1,1 @@
+"""What an attacker may try, row by row of the catalogue's S-."""
