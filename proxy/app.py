@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
@@ -17,7 +17,7 @@ from proxy.forward import Forward
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
 from proxy.meters import Meters
-from proxy.metrics import Exposition
+from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
 from proxy.settings import Settings
 from proxy.through import Through
@@ -33,6 +33,7 @@ class App:
     """The ASGI application.
 
     `draining` is set when the server was told to stop: /readyz says no from then on.
+    `clients` counts the server's connections; the server sets it.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -44,6 +45,7 @@ class App:
         self._upstreams: dict[str, Upstream] = {}
         self._dispatch: Dispatch
         self.draining = False
+        self.clients: Callable[[], int] = int
         self._own = Starlette(
             routes=[
                 Route("/healthz", self._healthz),
@@ -88,7 +90,7 @@ class App:
                 self._meters,
                 body_timeout_s=settings.body_timeout_s,
             )
-            self._exposition = Exposition(self._meters, self._recorder)
+            self._exposition = Exposition(self._meters, self._recorder, self._held())
             for name, its in settings.every_upstream().items():
                 transport = open_transport(its)
                 stack.push_async_callback(transport.aclose)
@@ -114,6 +116,12 @@ class App:
                     yield self
                 finally:
                     saver.cancel()
+
+    def _held(self) -> Held:
+        def clients() -> int:  # the server sets what it calls, after this
+            return self.clients()
+
+        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams)
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse("ok\n")
