@@ -38,7 +38,7 @@ def options() -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument(
-        "--seconds", type=float, help="of one visit, 4; of the soak, 300"
+        "--seconds", type=float, help="of one visit, 3; of the soak, 300"
     )
     parser.add_argument("--json", type=Path, default=Path(".bench/figures.json"))
     parser.add_argument(
@@ -46,7 +46,7 @@ def options() -> argparse.Namespace:
     )
     asked = parser.parse_args()
     asked.soak_seconds = asked.seconds or 300.0
-    asked.seconds = asked.seconds or 4.0
+    asked.seconds = asked.seconds or 3.0
     return asked
 
 

@@ -68,6 +68,11 @@ def show(facts: Iterable[Fact]) -> str:
     for scenario in dict.fromkeys(scenario for scenario, _ in found):
         rows = {peer: its for (at, peer), its in found.items() if at == scenario}
         names = list(dict.fromkeys(name for its in rows.values() for name in its))
+        if len(rows) == 1:  # one contestant: its figures below each other
+            ((peer, its),) = rows.items()
+            pairs = [[name.replace("_", " "), _shown(its[name])] for name in names]
+            lines += _table([f"{scenario}, {peer}", notes[scenario, peer]], pairs)
+            continue
         lines += _table(
             [scenario, *(name.replace("_", " ") for name in names), ""],
             [
