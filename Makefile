@@ -7,7 +7,7 @@ NODE := tests/clients/node
 ARGS ?=
 BUDGET ?= 5m
 
-.PHONY: help run setup test check types tests coverage catalogue e2e torture fuzz bench lock clean
+.PHONY: help run setup test check types tests coverage catalogue e2e torture fuzz bench bench-peers lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -47,14 +47,17 @@ torture: $(VENV)/.dev  ## kills and faults under load until BUDGET=5m is spent (
 fuzz: $(VENV)/.dev  ## 100000 examples for each fuzz test (FUZZ_EXAMPLES=n for another number)
 	@scripts/fuzz
 
-bench: $(VENV)/.dev  ## the measured table of the README: wrk, nginx and the proxy in one run
-	@$(BIN)/python bench/throughput.py
+bench: $(VENV)/.dev  ## the proxy beside its peers, 15 minutes (ARGS="--only unary"; "--only soak --seconds 300")
+	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-peers:  ## install what `make bench` compares with into .bench/ (mitmproxy, LiteLLM, Portkey)
+	@PYTHON=$(PYTHON) scripts/bench-peers
 
 lock:  ## resolve requirements/*.txt anew: names, versions and hashes, a week old at least
 	@scripts/lock
 
 clean:  ## remove .venv and what tests and benches left
-	rm -rf $(VENV) $(NODE)/node_modules .e2e .mypy_cache .pytest_cache .ruff_cache .coverage* build dist
+	rm -rf $(VENV) $(NODE)/node_modules .bench .e2e .mypy_cache .pytest_cache .ruff_cache .coverage* build dist
 
 $(BIN)/pip:
 	@scripts/venv $(PYTHON)

@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from starlette.applications import Starlette
@@ -20,7 +20,7 @@ from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
-from proxy.metrics import Exposition
+from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
 from proxy.settings import Settings, is_loopback
 from proxy.strangers import Strangers
@@ -38,6 +38,7 @@ class App:
     """The ASGI application.
 
     `draining` is set when the server was told to stop: /readyz says no from then on.
+    `clients` counts the server's connections; the server sets it.
     """
 
     def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
@@ -58,6 +59,7 @@ class App:
             body_timeout_s=settings.body_timeout_s,
             min_body_bytes_per_s=settings.min_body_bytes_per_s,
         )
+        self.clients: Callable[[], int] = int
         self._own = Starlette(
             routes=[
                 Route("/healthz", self._healthz),
@@ -98,7 +100,7 @@ class App:
             )
             mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
             through = Through(self._upstreams, self._meters)
-            self._exposition = Exposition(self._meters, self._recorder)
+            self._exposition = Exposition(self._meters, self._recorder, self._held())
             for name, its in settings.every_upstream().items():
                 transport = open_transport(its)
                 stack.push_async_callback(transport.aclose)
@@ -127,6 +129,12 @@ class App:
                     yield self
                 finally:
                     saver.cancel()
+
+    def _held(self) -> Held:
+        def clients() -> int:  # the server sets what it calls, after this
+            return self.clients()
+
+        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams)
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse(f"{self._health()}\n")

@@ -26,6 +26,12 @@ from proxy.upstream.send import Upstream
 SAVE_EVERY_S = 1.0
 """What runs longer than this is saved with what it has so far (design 3.6)."""
 
+SAVED_AT_ONCE = 50
+"""Tapes saved between two turns of the loop: a millisecond's work.
+
+In one go 5 000 streams held up every event for 0.15 s, once a second (2026-11-21).
+"""
+
 
 class Forward:
     """Takes in captured requests, and knows all that are under way."""
@@ -160,8 +166,11 @@ class Forward:
             await asyncio.sleep(SAVE_EVERY_S)
             await self._wiring.recorder.room()
             now_ns = self._wiring.clock.now_ns()
-            for tape in list(self._under_way.values()):
-                if now_ns - tape.started_ns >= SAVE_EVERY_S * 1e9:
+            for count, tape in enumerate(list(self._under_way.values()), 1):
+                if count % SAVED_AT_ONCE == 0:
+                    await asyncio.sleep(0)
+                long = now_ns - tape.started_ns >= SAVE_EVERY_S * 1e9
+                if long and tape.id in self._under_way:
                     progress = tape.unsaved(opened)
                     if progress is not None:
                         self._wiring.recorder.note(progress)

@@ -1,6 +1,7 @@
 """Shows the plain counters as Prometheus metrics, on a registry of our own."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import NamedTuple
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import (
@@ -12,16 +13,32 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from proxy.meters import OWN_TIME_BUCKETS_US, Meters
+from proxy.upstream.send import Upstream
+from proxy.upstream.transport import Transport
 from storage.counters import Counters
 from storage.recorder import Recorder
+
+
+class Held(NamedTuple):
+    """What the process holds: all of it comes back to what it was when traffic ends.
+
+    Shapes: `clients` counts their connections, `tasks` the loop's.
+    """
+
+    clients: Callable[[], int]
+    tasks: Callable[[], int]
+    upstreams: Mapping[str, Upstream]
 
 
 class Exposition(Collector):
     """Turns counters into metric families when somebody asks."""
 
-    def __init__(self, meters: Meters, recorder: Recorder) -> None:
+    def __init__(
+        self, meters: Meters, recorder: Recorder, held: Held | None = None
+    ) -> None:
         self._meters = meters
         self._recorder = recorder
+        self._held = held
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -33,6 +50,8 @@ class Exposition(Collector):
         """Yield every family; P3 reads: accepted = the other three and in flight."""
         yield from self._recorder_families()
         yield from self._traffic_families()
+        if self._held is not None:
+            yield from self._held_families(self._held)
 
     def _recorder_families(self) -> Iterator[Metric]:
         now = self._recorder.counters
@@ -87,6 +106,32 @@ class Exposition(Collector):
             relayed.add_metric([upstream], count)
         yield relayed
         yield self._own_time()
+
+    def _held_families(self, held: Held) -> Iterator[Metric]:
+        yield GaugeMetricFamily(
+            "spiritsafe_client_connections",
+            "Open now, idle ones and this one included.",
+            held.clients(),
+        )
+        yield GaugeMetricFamily("spiritsafe_tasks", "Of the loop, now.", held.tasks())
+        connections = GaugeMetricFamily(
+            "spiritsafe_upstream_connections",
+            "Open now; one that is being opened counts as used.",
+            labels=["upstream", "state"],
+        )
+        waiting = GaugeMetricFamily(
+            "spiritsafe_upstream_waiting",
+            "Requests that wait for a connection.",
+            labels=["upstream"],
+        )
+        for name, upstream in held.upstreams.items():
+            if isinstance(upstream.transport, Transport):
+                stats = upstream.transport.stats()
+                connections.add_metric([name, "used"], stats.used_count)
+                connections.add_metric([name, "idle"], stats.idle_count)
+                waiting.add_metric([name], stats.waiting_count)
+        yield connections
+        yield waiting
 
     def _own_time(self) -> Metric:
         buckets, total = [], 0

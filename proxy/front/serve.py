@@ -47,6 +47,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self._app = app
         self._announce = announce
+        app.clients = lambda: len(self.server_state.connections)
         self._told = False
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:

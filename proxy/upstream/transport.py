@@ -29,6 +29,7 @@ class Stats:
 
     open_count: int
     idle_count: int
+    used_count: int
     waiting_count: int
     opened_total: int
     reused_total: int
@@ -110,6 +111,7 @@ class Transport(httpx.AsyncBaseTransport):
         return Stats(
             open_count=sum(pool.open_count for pool in pools),
             idle_count=sum(pool.idle_count for pool in pools),
+            used_count=sum(pool.slots_used for pool in pools),
             waiting_count=sum(pool.waiting_count for pool in pools),
             opened_total=sum(pool.opened_count for pool in pools),
             reused_total=sum(pool.reused_count for pool in pools),

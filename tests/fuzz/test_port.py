@@ -20,7 +20,6 @@ from tests.fuzz.budget import examples, seed
 from tests.scripted_upstream import RawRequest, Wire, completion
 from tests.wire.scene import PATIENCE_S, Scene, scene
 
-pytest.importorskip("proxy.front.pace", reason="the strict front door is not in yet")
 
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(0)]
 

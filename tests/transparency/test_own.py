@@ -124,3 +124,34 @@ async def ask_and_count(
     assert ended + in_flight == total(seen, "spiritsafe_exchanges_accepted_total")
     name = "spiritsafe_exchanges_total[('reason', ''), ('state', 'complete')]"
     assert complete == seen[name]
+
+
+async def test_the_numbers_tell_what_is_held_and_that_it_comes_back(
+    tmp_path: Path,
+) -> None:
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        if b"wait" in request.body:
+            asked.set()
+            await go_on.wait()
+        await wire.answer(completion())
+
+    used, idle = (
+        f"spiritsafe_upstream_connections[('state', '{state}'), ('upstream', 'default')]"
+        for state in ("used", "idle")
+    )
+    async with standing(tmp_path, script) as at:
+        before = await numbers(at)
+        assert 0 == total(before, "spiritsafe_upstream_connections")
+        assert 0 == total(before, "spiritsafe_upstream_waiting")
+        await at.client.send(chat(CHAT.replace(b"hi", b"wait")))
+        await asked.wait()
+        during = await numbers(at)
+        go_on.set()
+        await at.client.reader.readuntil(completion())
+        after = await numbers(at)
+    assert (1, 0) == (during[used], during[idle])
+    assert (0, 1) == (after[used], after[idle])
+    assert 2 <= total(during, "spiritsafe_client_connections")
+    assert 1 <= total(during, "spiritsafe_tasks")
