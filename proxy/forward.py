@@ -110,6 +110,7 @@ class Forward:
             heads = self._heads[route.upstream]
             head = heads.read(scope["headers"], scope["query_string"])
             first = plan(upstream.accepts)
+            self._refuse_unstored(first)
         except ClientGone:
             return
         except SpiritsafeError as exc:
@@ -117,9 +118,6 @@ class Forward:
             return
         if not first.record:
             await self._through.whole(scope, send, route, body)
-            return
-        if settings.fails_closed and not self._wiring.recorder.stores:
-            await send_error(send, not_stored(low=self._wiring.recorder.low))
             return
         tape = self._tape(
             scope, turn, upstream, route, head=head, request=body, plan=first
@@ -132,6 +130,12 @@ class Forward:
         finally:
             del self._under_way[tape.id]
             tape.let_go()
+
+    def _refuse_unstored(self, plan: rules.Plan) -> None:
+        """Raise `NotStoredError` where the operator wants it kept or not asked."""
+        settings, recorder = self._wiring.settings, self._wiring.recorder
+        if plan.record and settings.fails_closed and not recorder.stores:
+            raise not_stored(low=recorder.low)
 
     def _tape(
         self,

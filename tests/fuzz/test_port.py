@@ -20,7 +20,6 @@ from tests.fuzz.budget import examples, seed
 from tests.scripted_upstream import RawRequest, Wire, completion
 from tests.wire.scene import PATIENCE_S, Scene, scene
 
-
 pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.timeout(0)]
 
 BATCH = 500
