@@ -75,7 +75,10 @@ def names_in(folder: Path) -> set[str]:
 async def test_s42_no_text_of_traffic_names_a_file(tmp_path: Path) -> None:
     """Ids, models, tags and keys that are paths leave the folder as any traffic does."""
     paths = ["../../evil", "/tmp/evil", "evil/../../x", "CON", "a\x00b", "x" * 5000]
-    names = {"s.db", "s.db-wal", "s.db-shm", "s.db.owner", "s.db.secret"}
+    names = {
+        f"s.db{end}"
+        for end in ("", "-wal", "-shm", ".owner", ".secret", ".reserve", ".spool")
+    }
     async with standing(tmp_path, echo) as at:
         for path in paths:
             tags = b"x-spiritsafe-tags: ../../tag=../../value"
