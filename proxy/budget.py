@@ -151,13 +151,6 @@ class Share:
         await self._budget.take(more, held_bytes=self._held_bytes)
         self._held_bytes += more
 
-    def more_now(self, size_bytes: int) -> bool:
-        """Hold so many bytes more, if they are there."""
-        taken = self._budget.take_now(size_bytes)
-        if taken:
-            self._held_bytes += size_bytes
-        return taken
-
     def __enter__(self) -> Self:
         return self
 

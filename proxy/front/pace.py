@@ -6,7 +6,6 @@ Nothing is done per request: one that is here at once is never looked at.
 import asyncio
 from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
-from typing import Protocol
 
 import msgspec
 
@@ -63,13 +62,6 @@ class Progress:
         self._what = what
         self._since_s = now_s
         self._since_bytes = size_bytes
-
-
-class Speaker(Protocol):
-    """A connection whose client has to keep the pace."""
-
-    def look(self, pace: Pace, now_s: float) -> None:
-        """End what has kept us waiting too long."""
 
 
 @asynccontextmanager
