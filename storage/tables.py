@@ -136,6 +136,21 @@ tags = Table(
     sqlite_with_rowid=False,
 )
 
+# Rows changed or removed since they were written: the index beside the file has to look
+# at them again, and until then queries do not believe it.
+changed = Table("changed", metadata, Column("seq", Integer, primary_key=True))
+
+# Fingerprints of callers' keys, and the project each belongs to: its own at first.
+# Rows of `exchanges` keep the fingerprint, so that joining two keys rewrites none.
+callers = Table(
+    "callers",
+    metadata,
+    Column("fingerprint", Text, primary_key=True),
+    Column("project", Text, nullable=False),
+    Column("first_seen_at", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 # One row for each run of a writer, brought up to date in each of its commits.
 epochs = Table(
     "epochs",

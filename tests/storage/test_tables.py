@@ -79,11 +79,13 @@ def test_f22_a_migration_that_fails_leaves_the_file_as_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     connection = fresh(tmp_path / "a.db")
-    broken = [*migrations(), (2, "CREATE TABLE extra (a); CREATE TABLE extra (a);")]
+    latest = migrations()[-1][0]
+    twice = (latest + 1, "CREATE TABLE extra (a); CREATE TABLE extra (a);")
+    broken = [*migrations(), twice]
     monkeypatch.setattr("storage.engines.migrate.migrations", lambda: broken)
     with pytest.raises(sqlite3.OperationalError, match="already exists"):
         migrate(connection)
-    assert version(connection) == 1
+    assert version(connection) == latest
     names = connection.execute("SELECT name FROM sqlite_master WHERE name = 'extra'")
     assert names.fetchall() == []
     assert connection.execute("PRAGMA application_id").fetchone() == (APPLICATION_ID,)

@@ -1,0 +1,1 @@
+"""Finds exchanges: a filter language, and pages of what it matches."""
