@@ -6,10 +6,12 @@ Never waits on who records, and nobody who records waits for it.
 import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 
 import msgspec
 
+from storage.engines.owner import Owner
 from storage.engines.sqlite import transaction
 from storage.index.again import Change, Settle, add_words, look_again, mend
 from storage.index.facets import add_rows, is_open, rows_after, seq_of
@@ -55,6 +57,8 @@ class Indexer:
         Raises: as `storage.index.shelf.Shelf`; the next step begins anew.
         """
         try:
+            if self._shelf is not None and self._shelf.stale:
+                self.close()
             shelf = self._shelf = self._shelf or Shelf(self._database)
             return self._step(shelf, self._monotonic() + slice_s)
         except BaseException:
@@ -118,11 +122,11 @@ class Indexer:
         self.words_behind = max(last - progress.worded, 0)
 
     def _alone(self, change: Change) -> None:
-        """Change the database ourselves, where nobody else has it open to write."""
-        connection = sqlite3.connect(self._database, isolation_level=None)
-        try:
-            connection.execute("PRAGMA wal_autocheckpoint = 0")
-            with transaction(connection):
-                change(connection)
-        finally:
-            connection.close()
+        """Change the database ourselves; `DatabaseInUse` while it is another's."""
+        with (
+            Owner(self._database),
+            closing(sqlite3.connect(self._database, isolation_level=None)) as its,
+        ):
+            its.execute("PRAGMA wal_autocheckpoint = 0")
+            with transaction(its):
+                change(its)

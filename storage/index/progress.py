@@ -8,7 +8,10 @@ import msgspec
 _LAST_RUN = "SELECT id, started_at FROM epochs ORDER BY id DESC LIMIT 1"
 _RUN = "SELECT started_at FROM epochs WHERE id = ?"
 _ID = "SELECT id FROM exchanges WHERE seq = ?"
-_LAST = "SELECT coalesce(max(seq), 0) FROM exchanges"
+_LAST = (
+    "SELECT max((SELECT coalesce(max(seq), 0) FROM exchanges), "
+    "(SELECT coalesce(max(last_removed), 0) FROM epochs))"
+)
 _SAVE = "INSERT OR REPLACE INTO progress (name, value) VALUES (?, ?)"
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from storage.engines.sqlite import open_reader
 from storage.index.blocks import Block, Fields
-from storage.index.file import open_writer, remove, scrub
+from storage.index.file import index_path, open_writer, remove, scrub
 from storage.index.progress import Progress
 
 # Rows under way and those whose words are indexed seldom lie in one block.
@@ -29,6 +29,8 @@ class Shelf:
         except BaseException:
             self.main.close()
             raise
+        self._files = _files(database)
+        self._database = database
         self.fields = Fields(self.index)
         self.clean = False  # whether the log holds nothing of what was removed
         self._blocks: dict[int, Block] = {}
@@ -46,6 +48,11 @@ class Shelf:
             del self._blocks[next(iter(self._blocks))]
         return found
 
+    @property
+    def stale(self) -> bool:
+        """Whether one of the two files is no longer at its place."""
+        return _files(self._database) != self._files
+
     def scrub(self) -> bool:
         """See to it that the log holds nothing of what was removed."""
         self.clean = self.clean or scrub(self.index)
@@ -55,3 +62,11 @@ class Shelf:
         """Close both files."""
         self.index.close()
         self.main.close()
+
+
+def _files(database: Path) -> tuple[int, ...]:
+    """Return which files lie at the two places; opening them would drop locks."""
+    try:
+        return tuple(at.stat().st_ino for at in (database, index_path(database)))
+    except OSError:
+        return ()
