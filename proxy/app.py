@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -18,6 +19,7 @@ from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
+from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
@@ -29,6 +31,7 @@ from proxy.upgrade import upgrade
 from proxy.upstream.opening import open_transport
 from proxy.upstream.send import Upstream
 from storage.ids import Ids
+from storage.index.behind import Behind
 from storage.recorder import Recorder
 from storage.recovery import RecoveryReport
 from storage.safekeeping import Limits
@@ -100,7 +103,8 @@ class App:
             )
             mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
             through = Through(self._upstreams, self._meters)
-            self._exposition = Exposition(self._meters, self._recorder, self._held())
+            held = self._held(await self._indexed(stack, db))
+            self._exposition = Exposition(self._meters, self._recorder, held)
             for name, its in settings.every_upstream().items():
                 transport = open_transport(its)
                 stack.push_async_callback(transport.aclose)
@@ -130,11 +134,16 @@ class App:
                 finally:
                     saver.cancel()
 
-    def _held(self) -> Held:
+    async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
+        if not self._settings.index:
+            return None
+        return await stack.enter_async_context(indexing(db, self._recorder))
+
+    def _held(self, index: Behind | None) -> Held:
         def clients() -> int:  # the server sets what it calls, after this
             return self.clients()
 
-        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams)
+        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams, index)
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse(f"{self._health()}\n")

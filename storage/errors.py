@@ -11,7 +11,9 @@ StorageError
 ├── StillOpen         an exchange that has not ended cannot be changed yet
 ├── HeldByRelease     a release is made of it: it stays
 ├── BodyTooLarge      a stored body unpacks to more than it may
-└── NoSuchExchange    an id that names nothing here, or more than one thing
+├── NoSuchExchange    an id that names nothing here, or more than one thing
+├── BadQuery          a filter that cannot be read
+└── BadCursor         a cursor that no page of this order gave out
 """
 
 
@@ -61,3 +63,19 @@ class BodyTooLarge(StorageError):
 
 class NoSuchExchange(StorageError):
     """An id that names no exchange in this file, or more than one."""
+
+
+class BadQuery(StorageError):
+    """A filter that cannot be read, with the place in its text.
+
+    Shapes: `column` counts characters from 1.
+    """
+
+    def __init__(self, message: str, column: int) -> None:
+        super().__init__(f"column {column}: {message}")
+        self.message = message
+        self.column = column
+
+
+class BadCursor(StorageError):
+    """A cursor that no page of this order gave out."""

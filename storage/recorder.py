@@ -143,6 +143,16 @@ class Recorder:
         return self._safe.room.low
 
     @property
+    def commits(self) -> int:
+        """How many batches there were; any thread may ask."""
+        return self._batches
+
+    @property
+    def strained(self) -> bool:
+        """Whether what can wait should, by what was last seen; any thread may ask."""
+        return self.failing or self._safe.room.low
+
+    @property
     def stores(self) -> bool:
         """Whether what is taken in now would be stored, by all that is known."""
         if self._stopped or self.low or not self._safe.stores:
