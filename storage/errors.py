@@ -8,6 +8,8 @@ StorageError
 ├── UnsafeFileSystem  the file lies where write-ahead logging is unsafe
 ├── NoRoom            the disk has too little room to start on
 ├── StorageFailed     neither database nor spool took it, or the recorder has stopped
+├── StillOpen         an exchange that has not ended cannot be changed yet
+├── HeldByRelease     a release is made of it: it stays
 ├── BodyTooLarge      a stored body unpacks to more than it may
 └── NoSuchExchange    an id that names nothing here, or more than one thing
 """
@@ -43,6 +45,14 @@ class NoRoom(StorageError):
 
 class StorageFailed(StorageError):
     """Neither database nor spool took it, or the recorder has stopped."""
+
+
+class StillOpen(StorageError):
+    """The exchange has not ended: its row is not final, and can be changed then."""
+
+
+class HeldByRelease(StorageError):
+    """A release is made of this exchange, so it stays as it is."""
 
 
 class BodyTooLarge(StorageError):

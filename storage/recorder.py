@@ -6,12 +6,13 @@ the next batch. No timer and no batch size: the fsync under way is the time to g
 
 import asyncio
 import logging
+import sqlite3
 import time
 import traceback
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import msgspec
 
@@ -24,6 +25,8 @@ from storage.safekeeping import DEFAULT_LIMITS, Limits, Safekeeping
 from storage.writer import Item
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # In `relaxed` nobody waits, so batches may gather: half of the 50 ms that are promised.
 _RELAXED_PAUSE_S = 0.025
@@ -74,6 +77,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
+        self._turn = asyncio.Lock()  # a batch or a change: never both
         self._closing = False
         self._stopped = False
         self._batches = 0
@@ -202,6 +206,26 @@ class Recorder:
         """Count an accepted exchange that will not be kept."""
         self._ledger.lose(name, reason)
 
+    async def change(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function on what is kept, in one transaction between two batches.
+
+        It runs in the writer's thread, perhaps twice, and everything waits for it: it
+        takes milliseconds. On disk when this returns.
+        Raises: what the function raises, and then nothing is changed; `StorageFailed`.
+        """
+        async with self._turn:
+            if self._stopped:
+                raise StorageFailed("the recorder has stopped")
+            try:
+                return await self._commits.change(function)
+            finally:
+                self._wake.set()  # the log is copied back a second later
+
+    async def cut_log(self) -> bool:
+        """Empty the log, which holds what was removed too; False: a reader holds it."""
+        async with self._turn:
+            return not self._stopped and await self._commits.cut_log()
+
     async def room(self) -> None:
         """Wait until the recorder is no longer full."""
         while self.full:
@@ -219,17 +243,22 @@ class Recorder:
             while await self._some():
                 if self._relaxed and not self._closing:
                     await asyncio.sleep(_RELAXED_PAUSE_S)
-                self._batch, self._queue = self._queue, []
-                self._started_ns = started_ns = self._monotonic_ns()
-                outcomes = await self._safe.write([one.item for one in self._batch])
-                self._started_ns = None
-                self._commit_ns += self._monotonic_ns() - started_ns
-                await self._settle(outcomes)
-                # At the end it is left to the next start.
-                if self._safe.has_spooled and not self._closing:
-                    await self._safe.despool(clock=self._clock)
+                async with self._turn:
+                    await self._write()
         finally:
             self._stop()
+
+    async def _write(self) -> None:
+        """Write what waits, and some of the spool."""
+        self._batch, self._queue = self._queue, []
+        self._started_ns = started_ns = self._monotonic_ns()
+        outcomes = await self._safe.write([one.item for one in self._batch])
+        self._started_ns = None
+        self._commit_ns += self._monotonic_ns() - started_ns
+        await self._settle(outcomes)
+        # At the end it is left to the next start.
+        if self._safe.has_spooled and not self._closing:
+            await self._safe.despool(clock=self._clock)
 
     async def _some(self) -> bool:
         """Wait for something to write; return False when all is written at the end."""
@@ -293,11 +322,12 @@ class Recorder:
         try:
             await task
         finally:
-            settled = await self._commits.close(
-                accepted=self._ledger.accepted,
-                unrecorded=self._ledger.unrecorded,
-                now_at=self._clock(),
-            )
+            async with self._turn:
+                settled = await self._commits.close(
+                    accepted=self._ledger.accepted,
+                    unrecorded=self._ledger.unrecorded,
+                    now_at=self._clock(),
+                )
             for name in self._ledger.in_flight:
                 if name in (settled or ()):
                     self._ledger.settle(name, "proxy_shutdown")

@@ -12,13 +12,14 @@ from sqlalchemy import bindparam, delete, select, update
 
 from storage import statements
 from storage.bodies import Packer
+from storage.changes import drop_content, look
 from storage.engines.sqlite import transaction
 from storage.parents import Kin, Parents
 from storage.pieces import Content, Pieces, content
 from storage.records import Exchange, Progress
 from storage.rows import Links, exchange_row, pack_chunks, pack_extras, pack_layout
 from storage.split import Cut, split
-from storage.tables import epochs, exchanges, parts, payloads
+from storage.tables import epochs, exchanges, parts
 from storage.threads import may_repeat
 
 Item: TypeAlias = Exchange | Progress
@@ -33,7 +34,6 @@ _UPDATE_OPEN = statements.text_of(
 )
 _FIND = statements.text_of(select(_columns.seq).where(_columns.id == ""))
 _DELETE_PARTS = statements.text_of(delete(parts).where(parts.c.seq == 0))
-_DELETE_PAYLOAD = statements.text_of(delete(payloads).where(payloads.c.seq == 0))
 _UPDATE_EPOCH = statements.text_of(
     update(epochs)
     .where(epochs.c.id == bindparam("id_"))
@@ -97,7 +97,7 @@ class _Rows:
         self.tags: list[tuple[str, str, int]] = []
         self.callers: list[tuple[str, str, int]] = []  # seen for the first time
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
-        self.forgotten: list[tuple[int]] = []  # what open rows had kept until now
+        self.forgotten: list[int] = []  # what open rows had kept until now
         self.names: set[str] = set()  # of the exchanges that ended
         self.complete = 0
         self.incomplete = 0
@@ -116,7 +116,8 @@ class Writer:
         self._pieces = Pieces(connection)
         self._parents = Parents(connection)
         self._last_seq: int = connection.execute(
-            "SELECT coalesce(max(seq), 0) FROM exchanges"
+            "SELECT max((SELECT coalesce(max(seq), 0) FROM exchanges), "
+            "(SELECT coalesce(max(last_removed), 0) FROM epochs))"
         ).fetchone()[0]
         (self._batch,) = connection.execute(
             "SELECT batches FROM epochs WHERE id = ?", (epoch,)
@@ -166,7 +167,7 @@ class Writer:
         target = rows.new if known is None else rows.ended
         rows.names.add(exchange.id)
         if known is not None and not exchange.content_kept:
-            rows.forgotten.append((seq,))
+            rows.forgotten.append(seq)
         self._add(exchange, draft, seq=seq, rows=rows, target=target)
         if exchange.state == "complete":
             rows.complete += 1
@@ -183,7 +184,7 @@ class Writer:
             self._add(exchange, draft, seq=known[0], rows=rows, target=rows.new)
         elif not exchange.content_kept:  # perhaps no more: what was noted goes
             self._add(exchange, draft, seq=known[0], rows=rows, target=rows.ended)
-            rows.forgotten.append(known[:1])
+            rows.forgotten.append(known[0])
         else:
             rows.open.append(
                 (
@@ -316,14 +317,15 @@ class Writer:
         )
         counts = (tally.batch, tally.accepted, rows.complete, rows.incomplete)
         with transaction(connection):
+            forgotten = look(connection, rows.forgotten)
             for statement, values in inserts:
                 statements.insert_rows(connection, statement, values)
             if rows.open:
                 connection.executemany(_UPDATE_OPEN, rows.open)
             if rows.ended:
                 connection.executemany(_DELETE_PARTS, [row[:1] for row in rows.ended])
-            if rows.forgotten:
-                connection.executemany(_DELETE_PAYLOAD, rows.forgotten)
+            if forgotten:
+                drop_content(connection, forgotten)
             connection.execute(_UPDATE_EPOCH, (*counts, tally.unrecorded, self._epoch))
 
 

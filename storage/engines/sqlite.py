@@ -107,6 +107,16 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
+def in_transaction(
+    connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]
+) -> tuple[T, int]:
+    """Run a function; return its result, and how many rows it touched."""
+    before = connection.total_changes
+    with transaction(connection):
+        result = function(connection)
+    return result, connection.total_changes - before
+
+
 def checkpoint(
     connection: sqlite3.Connection, mode: Literal["PASSIVE", "TRUNCATE"]
 ) -> bool:

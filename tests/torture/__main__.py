@@ -11,7 +11,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from tests.torture.registry import ROUNDS
+from tests.torture.registry import ROUNDS, SWEEP
 from tests.torture.run import Budget, Report, Torture
 
 UNITS = {"s": 1, "m": 60, "h": 3600}
@@ -40,6 +40,9 @@ def parsed(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--side-by-side", type=int, default=2, help="rounds at a time, on own files"
     )
+    parser.add_argument(
+        "--sweep", action="store_true", help="fail each of 40 writes and 40 syncs, once"
+    )
     parser.add_argument("--list", action="store_true", help="the rounds, and no run")
     return parser.parse_args(arguments)
 
@@ -61,7 +64,8 @@ def main(arguments: Sequence[str]) -> int:
     """Run; return 0 where nothing was found, 1 where something was, 2 for usage."""
     flags = parsed(arguments)
     out = Console(highlight=False, markup=False, soft_wrap=True)
-    rounds = [one for one in ROUNDS if (flags.only or "") in one.name]
+    offered = SWEEP if flags.sweep else ROUNDS
+    rounds = [one for one in offered if (flags.only or "") in one.name]
     if flags.list or not rounds:
         for one in ROUNDS:
             out.print(f"{one.name:24} {one.ids:12} {one.play.__doc__}")
@@ -69,11 +73,12 @@ def main(arguments: Sequence[str]) -> int:
     seed = secrets.randbelow(1_000_000) if flags.seed is None else flags.seed
     out.print(f"seed {seed}: repeat with --seed {seed}")
     torture = Torture(rounds, seed=seed, say=out.print)
-    endless = float("inf") if flags.kills else 300.0
+    endless = float("inf")
+    default_s = endless if flags.kills else 300.0
     budget = Budget(
-        seconds=flags.budget or endless,
+        seconds=endless if flags.sweep else flags.budget or default_s,
         kills=flags.kills,
-        once=flags.round_seed is not None,
+        once=flags.sweep or flags.round_seed is not None,
         seed=flags.round_seed,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:

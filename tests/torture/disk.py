@@ -134,6 +134,16 @@ async def at_call(stage: Stage, fault: Fault, *, killed: bool | None = None) -> 
     await faulty(stage, disturb, closed=fault.closed, killed=killed)
 
 
+async def every_write(stage: Stage, nth: int) -> None:
+    """The disk is full at the Nth write of each thread, whichever file it is of."""
+    await at_call(stage, WRITE._replace(nth=nth, all_files=True))
+
+
+async def every_sync(stage: Stage, nth: int) -> None:
+    """The Nth sync of each thread fails."""
+    await at_call(stage, SYNC._replace(nth=nth))
+
+
 async def kill_at_call(stage: Stage) -> None:
     """Killed as it enters its Nth write, sync or truncation (F-02)."""
     calls = stage.random.choice(("pwrite64", "fdatasync", "ftruncate"))

@@ -3,6 +3,8 @@
 A round that this machine cannot run names what hinders it, and is listed as skipped.
 """
 
+from functools import partial
+
 from tests.torture import disk, faults, kills
 from tests.torture.stage import Round
 
@@ -34,3 +36,13 @@ ROUNDS: tuple[Round, ...] = (
         hinders=faults.without_networks,
     ),
 )
+
+SWEEP: tuple[Round, ...] = tuple(
+    Round(f"{name} {nth}", ids, partial(play, nth=nth), hinders=disk.without_strace)
+    for name, ids, play in (
+        ("full at write", "F-11", disk.every_write),
+        ("failing sync", "F-10", disk.every_sync),
+    )
+    for nth in range(1, 41)
+)
+"""Every one of the first forty calls, where `failing calls` draws one."""
