@@ -8,6 +8,8 @@ StorageError
 ├── UnsafeFileSystem  the file lies where write-ahead logging is unsafe
 ├── NoRoom            the disk has too little room to start on
 ├── StorageFailed     neither database nor spool took it, or the recorder has stopped
+├── ReadTooLong       a question took longer than it may
+├── TooManyReads      more questions wait for an answer than may
 ├── BodyTooLarge      a stored body unpacks to more than it may
 └── NoSuchExchange    an id that names nothing here, or more than one thing
 """
@@ -43,6 +45,14 @@ class NoRoom(StorageError):
 
 class StorageFailed(StorageError):
     """Neither database nor spool took it, or the recorder has stopped."""
+
+
+class ReadTooLong(StorageError):
+    """A question took longer than it may, and was broken off."""
+
+
+class TooManyReads(StorageError):
+    """More questions wait for an answer than may."""
 
 
 class BodyTooLarge(StorageError):
