@@ -4,10 +4,12 @@
     ├── ClientError            400  the request broke a rule; the message says which
     │   ├── TargetError        400  the request target
     │   ├── HostError          400  no `Host`, two, or one that is none
+    │   ├── WhoError           401  no key, or none that reads here
     │   ├── OriginError        403  a foreign page sent it
     │   ├── ControlError       400  an `x-spiritsafe-…` header
     │   ├── NotFoundError      404  no such route or upstream
     │   ├── MethodError        405  a method we never forward
+    │   ├── UnderWayError      409  the exchange has not ended yet
     │   ├── BodyTimeoutError   408  the body came too slowly, or not to its end
     │   ├── HeadTimeoutError   408  the head did not come to its end
     │   ├── TooLargeError      413  a captured body over its limit
@@ -83,6 +85,13 @@ class HostError(ClientError):
     default_code = "invalid_host"
 
 
+class WhoError(ClientError):
+    """The request does not say who reads, by a key or a token that is known."""
+
+    status_hint = 401
+    default_code = "invalid_api_key"
+
+
 class OriginError(ClientError):
     """A web page that is not one of ours sent the request."""
 
@@ -115,6 +124,13 @@ class MethodError(ClientError):
 
     status_hint = 405
     default_code = "method_not_allowed"
+
+
+class UnderWayError(ClientError):
+    """The exchange is still under way, and what is changed now would be lost."""
+
+    status_hint = 409
+    default_code = "under_way"
 
 
 class BodyTimeoutError(ClientError):

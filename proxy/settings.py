@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -31,6 +32,9 @@ FILE = Path("spiritsafe.toml")
 NO_FILE = "db: it names no file: write a path, such as ./spiritsafe.db"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+LEAST_TOKEN = 16
+"""Characters of a console token: fewer could be guessed over a network."""
+
 OWN_PATHS = frozenset({"v1", "healthz", "readyz", "metrics", "api", "console"})
 """First segments of our own paths: no upstream could be reached under them."""
 
@@ -168,6 +172,10 @@ class Settings(BaseSettings):
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
     )
+    console_token: SecretStr | None = Field(
+        default=None,
+        description="Opens all of `/api`; needed where others reach `listen`.",
+    )
     served_names: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Names of its own and of pages that may use it, comma-separated.",
@@ -270,6 +278,19 @@ class Settings(BaseSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
+    @field_validator("console_token")
+    @classmethod
+    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
+        token = "" if value is None else value.get_secret_value()
+        if value is not None and (
+            len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()
+        ):
+            raise ValueError(
+                f"a token has {LEAST_TOKEN} characters of ASCII at least: take what "
+                "'openssl rand -hex 32' prints"
+            )
+        return value
+
     @field_validator("db")
     @classmethod
     def _names_a_file(cls, value: Path) -> Path:
@@ -298,6 +319,16 @@ class Settings(BaseSettings):
                 f"upstream '{held[0]}' sends a key that the proxy holds (key_env), and "
                 f"'{self.listen}' can be reached by others, who would spend it: listen "
                 "on 127.0.0.1 or unix:/path, or let clients send their own keys"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _opened_by_a_token(self) -> Self:
+        if self.console_token is None and not is_loopback(self.listen):
+            raise ValueError(
+                f"console_token: '{self.listen}' can be reached by others, and what is "
+                "recorded is read there: set SPIRITSAFE_CONSOLE_TOKEN, for one to what "
+                "'openssl rand -hex 32' prints, or listen on 127.0.0.1 or unix:/path"
             )
         return self
 

@@ -76,15 +76,19 @@ class Connection(aiosqlite.Connection):
         return result
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
     """Return a connection that can read and nothing else.
+
+    With `any_thread` it may go from one thread to another, used by one at a time.
 
     Even one opened read-only resets the log with a `wal_checkpoint` once all of it is
     copied, `query_only` or not (reliability.md, fact 10): the authorizer forbids it.
     Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=not any_thread
+    )
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.set_authorizer(_deny_checkpoint)
