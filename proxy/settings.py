@@ -11,6 +11,7 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -31,6 +32,9 @@ FILE = Path("spiritsafe.toml")
 NO_FILE = "db: it names no file: write a path, such as ./spiritsafe.db"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+LEAST_TOKEN = 16
+"""Characters of a console token: fewer could be guessed over a network."""
+
 OWN_PATHS = frozenset({"v1", "healthz", "readyz", "metrics", "api", "console"})
 """First segments of our own paths: no upstream could be reached under them."""
 
@@ -44,6 +48,10 @@ def is_loopback(listen: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def _is_token(text: str) -> bool:
+    return len(text) >= LEAST_TOKEN and text.isascii() and text.isprintable()
 
 
 def _shown(url: str) -> str:
@@ -168,6 +176,14 @@ class Settings(BaseSettings):
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
     )
+    console_token: SecretStr | None = Field(
+        default=None,
+        description="Opens all of `/api`; needed where others reach `listen`.",
+    )
+    proxy_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Needed for upstreams with a `key_env`; comma-separated.",
+    )
     served_names: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Names of its own and of pages that may use it, comma-separated.",
@@ -274,6 +290,28 @@ class Settings(BaseSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
+    @field_validator("proxy_tokens", mode="before")
+    @classmethod
+    def _tokens_from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(token.strip() for token in value.split(",") if token.strip())
+
+    @field_validator("proxy_tokens", "console_token")
+    @classmethod
+    def _hard_to_guess(
+        cls, value: tuple[SecretStr, ...] | SecretStr | None
+    ) -> tuple[SecretStr, ...] | SecretStr | None:
+        given = value if isinstance(value, tuple) else (value,)
+        for secret in given:
+            token = None if secret is None else secret.get_secret_value()
+            if token is not None and not _is_token(token):
+                raise ValueError(
+                    f"a token has {LEAST_TOKEN} characters of ASCII at least: take "
+                    "what 'openssl rand -hex 32' prints"
+                )
+        return value
+
     @field_validator("db")
     @classmethod
     def _names_a_file(cls, value: Path) -> Path:
@@ -297,11 +335,22 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _keys_stay_home(self) -> Self:
         held = [name for name, its in self.upstreams.items() if its.key_env]
-        if held and not is_loopback(self.listen):
+        if held and not self.proxy_tokens and not is_loopback(self.listen):
             raise ValueError(
                 f"upstream '{held[0]}' sends a key that the proxy holds (key_env), and "
-                f"'{self.listen}' can be reached by others, who would spend it: listen "
-                "on 127.0.0.1 or unix:/path, or let clients send their own keys"
+                f"'{self.listen}' can be reached by others, who would spend it: give "
+                "out proxy_tokens, or listen on 127.0.0.1 or unix:/path, or let "
+                "clients send their own keys"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _opened_by_a_token(self) -> Self:
+        if self.console_token is None and not is_loopback(self.listen):
+            raise ValueError(
+                f"console_token: '{self.listen}' can be reached by others, and what is "
+                "recorded is read there: set SPIRITSAFE_CONSOLE_TOKEN, for one to what "
+                "'openssl rand -hex 32' prints, or listen on 127.0.0.1 or unix:/path"
             )
         return self
 
@@ -321,6 +370,11 @@ class Settings(BaseSettings):
     def fails_closed(self) -> bool:
         """Whether what cannot be recorded is refused, before any token is spent."""
         return self.on_storage_failure == "fail_closed"
+
+    @property
+    def tokens_issued(self) -> tuple[bytes, ...]:
+        """The tokens that callers of upstreams with a held key present."""
+        return tuple(it.get_secret_value().encode() for it in self.proxy_tokens)
 
     @property
     def is_unix(self) -> bool:
