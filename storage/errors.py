@@ -13,7 +13,9 @@ StorageError
 ├── ReadTooLong       a question took longer than it may
 ├── TooManyReads      more questions wait for an answer than may
 ├── BodyTooLarge      a stored body unpacks to more than it may
-└── NoSuchExchange    an id that names nothing here, or more than one thing
+├── NoSuchExchange    an id that names nothing here, or more than one thing
+├── BadQuery          a filter that cannot be read
+└── BadCursor         a cursor that no page of this order gave out
 """
 
 
@@ -71,3 +73,19 @@ class BodyTooLarge(StorageError):
 
 class NoSuchExchange(StorageError):
     """An id that names no exchange in this file, or more than one."""
+
+
+class BadQuery(StorageError):
+    """A filter that cannot be read, with the place in its text.
+
+    Shapes: `column` counts characters from 1.
+    """
+
+    def __init__(self, message: str, column: int) -> None:
+        super().__init__(f"column {column}: {message}")
+        self.message = message
+        self.column = column
+
+
+class BadCursor(StorageError):
+    """A cursor that no page of this order gave out."""
