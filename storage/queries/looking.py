@@ -13,6 +13,7 @@ from sqlalchemy import func, literal, select
 from storage.assemble import Row, row_columns
 from storage.index.candidates import Block, blocks
 from storage.index.reader import Index
+from storage.queries.conditions import of_projects
 from storage.queries.predicate import Condition, predicate, reads_content
 from storage.queries.tree import Node
 from storage.reading import Library, Query
@@ -62,7 +63,7 @@ class Look:
         rows: Query = select(*row_columns)
         self._seen = rows.order_by(_seq.desc() if newest_first else _seq)
         if projects is not None:
-            self._seen = self._seen.where(_of(projects))
+            self._seen = self._seen.where(of_projects(projects))
         self._matching = self._seen
         if query is not None:
             self._matching = self._matching.where(predicate(query))
@@ -130,8 +131,3 @@ class Look:
 def _among(seqs: Sequence[int]) -> Condition:
     given = func.json_each(literal(orjson.dumps(list(seqs)).decode()))
     return _seq.in_(select(given.table_valued("value").c.value))
-
-
-def _of(projects: frozenset[str]) -> Condition:
-    given = func.json_each(literal(orjson.dumps(sorted(projects)).decode()))
-    return exchanges.c.project.in_(select(given.table_valued("value").c.value))

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
 
@@ -10,12 +10,11 @@ import msgspec
 from sqlalchemy import func, select
 
 from storage.assemble import Row
-from storage.errors import BadCursor, BadQuery
+from storage.errors import BadCursor
 from storage.index import reader
-from storage.index.documents import documents
-from storage.queries.content import NOTHING, Contents, Reader, Said
+from storage.queries.conditions import asking
+from storage.queries.content import Reader
 from storage.queries.looking import Look
-from storage.queries.predicate import reads_content
 from storage.queries.tree import Node
 from storage.reading import Library
 from storage.statements import bound
@@ -85,8 +84,7 @@ def page(
         if query is not None or projects is not None:  # else every row is wanted
             opened = reader.opened(_path(library), library.connection)
             index = stack.enter_context(opened)
-        if reads_content(query):
-            stack.enter_context(closing(Contents(library, _said(library, read))))
+        stack.enter_context(asking(library, query, read))
         steps = stack.enter_context(closing(look.steps(start, last, index)))
         for step in steps:
             rows += step.rows
@@ -138,14 +136,3 @@ def _start(cursor: str | None, *, newest_first: bool, last: int) -> int:
 
 def _path(library: Library) -> Path:
     return Path(library.connection.execute("PRAGMA database_list").fetchone()[2])
-
-
-def _said(library: Library, read: Reader | None) -> Callable[[int], Said]:
-    if read is None:
-        raise BadQuery("the text of exchanges cannot be searched here", 1)
-
-    def said(seq: int) -> Said:
-        found = documents(library.connection, read, seq, seq + 1)
-        return next((one.said for one in found if one.said), NOTHING)
-
-    return said
