@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,8 +109,13 @@ class Reading:
 
 
 @contextlib.asynccontextmanager
-async def reading(folder: Path, **settings: Any) -> AsyncIterator[Reading]:
-    """Run an upstream that has no such API, and a proxy that has."""
+async def reading(
+    folder: Path, *, tokens: Sequence[str] = (), **settings: Any
+) -> AsyncIterator[Reading]:
+    """Run an upstream that has no such API, and a proxy that has.
+
+    With `tokens` the proxy sends the key in HELD_KEY to its default upstream.
+    """
     numbers = itertools.count(1)
 
     async def script(request: RawRequest, wire: Wire) -> None:
@@ -127,9 +132,13 @@ async def reading(folder: Path, **settings: Any) -> AsyncIterator[Reading]:
             upstream.url,
             **{
                 "upstreams": {
-                    "default": {"url": upstream.url},
+                    "default": {
+                        "url": upstream.url,
+                        "key_env": "HELD_KEY" if tokens else None,
+                    },
                     "other": {"url": upstream.url},
                 },
+                "proxy_tokens": tuple(tokens),
                 **settings,
             },
         ) as proxy,
