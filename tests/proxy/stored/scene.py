@@ -160,7 +160,7 @@ def answer_to(request: RawRequest, number: int) -> dict[str, Any]:
             "status": "completed",
             "output": [{**item, "status": "completed", "content": [said]}],
         }
-    text = asked["messages"][-1]["content"]
+    text = str((asked.get("messages") or [asked])[-1].get("content"))
     return {
         "id": asked.get("user") or f"chatcmpl-{number}",
         "object": "chat.completion",
