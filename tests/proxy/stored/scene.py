@@ -58,7 +58,9 @@ class Reading:
     ) -> Answer:
         """Send one request on a connection of its own."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", "host: a", "connection: close", *headers]
+        lines = [f"{method} {path} HTTP/1.1", "host: a", *headers]
+        if not any(line.startswith("connection:") for line in headers):
+            lines.append("connection: close")
         if key is not None:
             lines.append(f"authorization: Bearer {key}")
         if body is None:
