@@ -135,25 +135,27 @@ class App:
         readers = Readers(db)
         stack.callback(readers.close)
         through = Through(self._upstreams, self._meters)
+        stored = Stored(
+            self._upstreams,
+            callers=self._callers,
+            readers=readers,
+            recorder=self._recorder,
+            through=through,
+        )
         forward = Forward(
             Wiring(settings, self._recorder, self._meters, self._clock),
             self._upstreams,
             through,
             budgets=budgets(settings),
             secret=secret,
+            refuse_foreign=stored.refuse_foreign,
             new_id=Ids(),
         )
         self._dispatch = Dispatch(
             self._upstreams,
             forward=forward,
             through=through,
-            stored=Stored(
-                self._upstreams,
-                callers=self._callers,
-                readers=readers,
-                recorder=self._recorder,
-                through=through,
-            ),
+            stored=stored,
             own=self._own,
             callers=self._callers,
             mark=mark,

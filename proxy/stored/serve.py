@@ -6,17 +6,24 @@ gets to see its own.
 """
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import TypeVar
+from typing import Final, NamedTuple, TypeAlias, TypeVar
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from proxy.answering import send_error
 from proxy.bodies import read_body
 from proxy.callers import Callers
 from proxy.dispatch import Serve
-from proxy.errors import MethodError, NotFoundError, SpiritsafeError, TooLargeError
+from proxy.errors import (
+    MethodError,
+    NotFoundError,
+    SpiritsafeError,
+    TooLargeError,
+    ValueRefused,
+)
 from proxy.front.turn import ClientGone, Turn
 from proxy.headers import credential
 from proxy.refusals import refusal_of
@@ -36,7 +43,7 @@ from storage.access import projects_of
 from storage.assemble import Kept
 from storage.changes import remove, replace_tags
 from storage.errors import StorageError
-from storage.queries.named import Shelf, owns
+from storage.queries.named import Shelf, is_foreign, owns
 from storage.readers import Readers
 from storage.reading import Library
 from storage.recorder import Recorder
@@ -48,9 +55,22 @@ MOST_BODY_BYTES = 2 * 1024 * 1024
 READ_TIMEOUT_S = 10.0
 """Of one read: a page of a hundred long conversations takes about one."""
 
-READING = frozenset({"GET", "HEAD"})
+ID = "{id}"
 
 T = TypeVar("T")
+
+
+class Call(NamedTuple):
+    """One call: who asks, where, and of which exchange.
+
+    Shapes: `caller` is the fingerprint of a key; `name` is empty for a list.
+    """
+
+    caller: str
+    route: Route
+    name: str
+    receive: Receive
+    turn: Turn
 
 
 class Stored:
@@ -80,7 +100,7 @@ class Stored:
             if route.endpoint == "responses":
                 answer = await self._response(scope, receive, send, route)
             else:
-                answer = await self._completion(scope, receive, route)
+                answer = await self._ours(scope, receive, route, COMPLETIONS)
         except ClientGone:
             return
         except SpiritsafeError as exc:
@@ -89,52 +109,120 @@ class Stored:
         if answer is not None:
             await _send_json(send, answer, ours)
 
-    async def _completion(self, scope: Scope, receive: Receive, route: Route) -> Json:
-        """Return the answer to one call; all the rest is refused."""
-        caller = self._caller(scope, route)
+    async def _ours(
+        self, scope: Scope, receive: Receive, route: Route, calls: "Calls"
+    ) -> Json:
+        """Return the answer to a call; raises where it is none of these."""
+        key = credential(scope["headers"], scope["query_string"])
+        held = self._upstreams[route.upstream].authorization is not None
+        caller = self._callers.reader(key, held=held)
+        name, *more = read_path(route.below) or [""]
+        place = "/".join(["", ID, *more] if name else more)
+        answer = calls.get((method_of(scope), place))
+        if answer is None and place in {at for _, at in calls}:
+            raise MethodError(f"{scope['method']} is not served at this path.")
+        if answer is None:
+            raise NotFoundError("Nothing is served at this path.")
         turn: Turn = scope["extensions"]["spiritsafe"]
-        query, method = turn.query, scope["method"]
-        path = read_path(route.below)
-        match "GET" if method in READING else method, path:
-            case "GET", []:
-                asked = read_listing(query)
-                read = partial(completions.listed, asked=asked)
-                return await self._read(caller, route, read)
-            case "GET", [name]:
-                refuse_all(query)
-                return await self._retrieve(caller, route, name)
-            case "GET", [name, "messages"]:
-                paging = read_paging(query, order="asc")
-                read = partial(completions.messages, name=name, paging=paging)
-                return await self._read(caller, route, read)
-            case "POST", [name]:
-                refuse_all(query)
-                metadata = read_metadata(await _body(receive, turn))
-                kept = await self._find(caller, route, name)
-                change = partial(replace_tags, seq=kept.row.seq, new=metadata)
-                await self._change(change)
-                return await self._retrieve(caller, route, name)
-            case "DELETE", [name]:
-                refuse_all(query)
-                await self._remove(await self._find(caller, route, name))
-                told = {"object": "chat.completion.deleted", "id": name}
-                return {**told, "deleted": True}
-            case _, [] | [_] | [_, "messages"]:
-                raise MethodError(f"{method} is not served at this path.")
-        raise NotFoundError("Nothing is served at this path.")
+        return await answer(self, Call(caller, route, name, receive, turn))
+
+    async def list_completions(self, call: Call) -> Json:
+        """Return a page of them."""
+        asked = read_listing(call.turn.query)
+        return await self._read(call, partial(completions.listed, asked=asked))
+
+    async def retrieve_completion(self, call: Call) -> Json:
+        """Return one."""
+        refuse_all(call.turn.query)
+        return await self._read(call, partial(completions.retrieved, name=call.name))
+
+    async def list_messages(self, call: Call) -> Json:
+        """Return what one was asked with."""
+        paging = read_paging(call.turn.query, order="asc")
+        read = partial(completions.messages, name=call.name, paging=paging)
+        return await self._read(call, read)
+
+    async def update_completion(self, call: Call) -> Json:
+        """Replace the metadata of one, and return it."""
+        refuse_all(call.turn.query)
+        metadata = read_metadata(await _body(call))
+        kept = await self._read(call, partial(completions.found, name=call.name))
+        await self._change(partial(replace_tags, seq=kept.row.seq, new=metadata))
+        return await self.retrieve_completion(call)
+
+    async def delete_completion(self, call: Call) -> Json:
+        """Remove one."""
+        refuse_all(call.turn.query)
+        await self._remove(
+            await self._read(call, partial(completions.found, name=call.name))
+        )
+        told = {"object": "chat.completion.deleted", "id": call.name}
+        return {**told, "deleted": True}
+
+    async def retrieve_response(self, call: Call) -> Json:
+        """Return one."""
+        read = partial(responses.retrieved, name=call.name, query=call.turn.query)
+        return await self._read(call, read)
+
+    async def list_input(self, call: Call) -> Json:
+        """Return what one was asked with."""
+        read = partial(responses.input_items, name=call.name, query=call.turn.query)
+        return await self._read(call, read)
+
+    async def delete_response(self, call: Call) -> Json:
+        """Remove one."""
+        await self._remove(
+            await self._read(call, partial(responses.found, name=call.name))
+        )
+        return {"id": call.name, "object": "response", "deleted": True}
+
+    async def own_response(self, call: Call) -> Json:
+        """Raise `NotFoundError` where a response is not of the caller's."""
+
+        def owned(library: Library, shelf: Shelf) -> bool:
+            return owns(library.connection, call.name, shelf)
+
+        if not await self._read(call, owned):
+            raise responses.no_response(call.name)
+        return None
+
+    async def refuse_foreign(self, caller: str, route: Route, name: str) -> None:
+        """Let go on from a response, unless another project recorded it.
+
+        Shapes: `caller` is a fingerprint. What nobody recorded passes: it may be older
+        than the file, and ids cannot be guessed.
+        Raises: `ValueRefused` in the words of the API.
+        """
+
+        def foreign(library: Library) -> bool:
+            projects = projects_of(library.connection, caller)
+            shelf = Shelf("responses", route.upstream, projects)
+            return is_foreign(library.connection, name, shelf)
+
+        if await self._run(foreign):
+            raise ValueRefused(
+                f"Previous response with id '{name}' not found.",
+                param="previous_response_id",
+                code="previous_response_not_found",
+            )
 
     async def _response(
         self, scope: Scope, receive: Receive, send: Send, route: Route
     ) -> Json | None:
         """Return the answer to one call; None where the upstream gave it."""
         upstream = self._upstreams[route.upstream]
-        if upstream.authorization is not None:
-            await self._refuse_others(scope, route)
         first, *more = route.below.split(b"/")[1:]
-        ours = (not more and scope["method"] in {*READING, "DELETE"}) or (
-            more == [b"input_items"] and scope["method"] in READING
-        )
-        if upstream.reads_back or not ours:
+        if upstream.authorization is not None:  # which opens those of all callers
+            of_it = route.below[: len(first) + 1]
+            whose = msgspec.structs.replace(route, below=of_it)
+            await self._ours(
+                scope,
+                receive,
+                whose,
+                {(method_of(scope), f"/{ID}"): Stored.own_response},
+            )
+        place = "/".join(["", ID, *(part.decode("ascii") for part in more)])
+        if upstream.reads_back or (method_of(scope), place) not in RESPONSES:
             await self._through(scope, receive, send, route)
             return None
         second = Second(send, first)
@@ -142,62 +230,28 @@ class Stored:
         if second.passed:
             return None
         try:
-            return await self._own_response(scope, route)
+            return await self._ours(scope, receive, route, RESPONSES)
         except NotFoundError:
             await second.release()
             return None
 
-    async def _own_response(self, scope: Scope, route: Route) -> Json:
-        caller = self._caller(scope, route)
-        turn: Turn = scope["extensions"]["spiritsafe"]
-        name, *more = read_path(route.below)
-        if scope["method"] == "DELETE":
-            kept = await self._read(caller, route, partial(responses.found, name=name))
-            await self._remove(kept)
-            return {"id": name, "object": "response", "deleted": True}
-        answer = responses.input_items if more else responses.retrieved
-        read = partial(answer, name=name, query=turn.query)
-        return await self._read(caller, route, read)
-
-    async def _refuse_others(self, scope: Scope, route: Route) -> None:
-        """Raise where a response is not of the caller's, and our key would open it."""
-        caller = self._caller(scope, route)
-        name = read_path(route.below)[0]
-        if not await self._read(
-            caller, route, lambda library, shelf: owns(library.connection, name, shelf)
-        ):
-            raise responses.no_response(name)
-
-    def _caller(self, scope: Scope, route: Route) -> str:
-        """Return the fingerprint of who asks. Raises: `WhoError`."""
-        key = credential(scope["headers"], scope["query_string"])
-        held = self._upstreams[route.upstream].authorization is not None
-        return self._callers.reader(key, held=held)
-
-    async def _retrieve(self, caller: str, route: Route, name: str) -> Json:
-        return await self._read(
-            caller, route, partial(completions.retrieved, name=name)
-        )
-
-    async def _find(self, caller: str, route: Route, name: str) -> Kept:
-        """Return what an id names for its caller. Raises: `NotFoundError`."""
-        return await self._read(caller, route, partial(completions.found, name=name))
-
-    async def _read(
-        self, caller: str, route: Route, function: Callable[[Library, Shelf], T]
-    ) -> T:
+    async def _read(self, call: Call, function: Callable[[Library, Shelf], T]) -> T:
         """Return what a function reads of what the caller may see.
 
         Raises: `SpiritsafeError`.
         """
+        route = call.route
 
         def read(library: Library) -> T:
-            projects = projects_of(library.connection, caller)
+            projects = projects_of(library.connection, call.caller)
             shelf = Shelf(route.endpoint or "chat", route.upstream, projects)
             return function(library, shelf)
 
+        return await self._run(read)
+
+    async def _run(self, function: Callable[[Library], T]) -> T:
         try:
-            return await self._readers.run(read, timeout_s=READ_TIMEOUT_S)
+            return await self._readers.run(function, timeout_s=READ_TIMEOUT_S)
         except StorageError as exc:
             raise refusal_of(exc) from exc
 
@@ -220,9 +274,34 @@ class Stored:
             raise refusal_of(exc) from exc
 
 
-async def _body(receive: Receive, turn: Turn) -> bytes:
+Calls: TypeAlias = Mapping[tuple[str, str], Callable[[Stored, Call], Awaitable[Json]]]
+
+COMPLETIONS: Final[Calls] = {
+    ("GET", ""): Stored.list_completions,
+    ("GET", f"/{ID}"): Stored.retrieve_completion,
+    ("POST", f"/{ID}"): Stored.update_completion,
+    ("DELETE", f"/{ID}"): Stored.delete_completion,
+    ("GET", f"/{ID}/messages"): Stored.list_messages,
+}
+"""All that is served at and below `/chat/completions`, by method and path."""
+
+RESPONSES: Final[Calls] = {
+    ("GET", f"/{ID}"): Stored.retrieve_response,
+    ("DELETE", f"/{ID}"): Stored.delete_response,
+    ("GET", f"/{ID}/input_items"): Stored.list_input,
+}
+"""What is served below `/responses`, where the upstream serves nothing there."""
+
+
+def method_of(scope: Scope) -> str:
+    """Return the method, of which HEAD is GET without a body."""
+    method: str = scope["method"]
+    return "GET" if method == "HEAD" else method
+
+
+async def _body(call: Call) -> bytes:
     try:
-        return await read_body(receive, turn, MOST_BODY_BYTES)
+        return await read_body(call.receive, call.turn, MOST_BODY_BYTES)
     except TooLargeError:
         raise TooLargeError(
             f"The body is larger than the {MOST_BODY_BYTES} bytes that are read here."

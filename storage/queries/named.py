@@ -65,6 +65,13 @@ def owns(connection: sqlite3.Connection, name: str, shelf: Shelf) -> bool:
     return found is not None
 
 
+def is_foreign(connection: sqlite3.Connection, name: str, shelf: Shelf) -> bool:
+    """Return whether others have something of this id, and its caller has nothing."""
+    rows = connection.execute(_OWNERS, (name, shelf.endpoint, shelf.upstream))
+    owners = {owner for (owner,) in rows}
+    return bool(owners) and owners.isdisjoint(shelf.projects)
+
+
 def tree_of(
     shelf: Shelf, *, model: str | None = None, tags: tuple[tuple[str, str], ...] = ()
 ) -> Node:
@@ -103,12 +110,16 @@ def _owned(count: int) -> str:
 
 def _of_caller(query: Query, count: int) -> Query:
     places = ", ".join(["?"] * count)
-    return (
-        # The second condition is the index's own, word for word.
-        query.where(_columns.completion_id == "", text("completion_id <> ''"))
-        .where(_columns.endpoint == "", _columns.upstream == "")
-        .where(text(f"project IN ({places})"))
-    )
+    return _of_id(query).where(text(f"project IN ({places})"))
+
+
+def _of_id(query: Query) -> Query:
+    # The second condition is the index's own, word for word.
+    named = query.where(_columns.completion_id == "", text("completion_id <> ''"))
+    return named.where(_columns.endpoint == "", _columns.upstream == "")
+
+
+_OWNERS = text_of(_of_id(select(_columns.project).distinct()))
 
 
 _BY_OUR_ID = text_of(

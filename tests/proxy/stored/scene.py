@@ -3,7 +3,7 @@
 import contextlib
 import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,9 @@ class Reading:
     ) -> Answer:
         """Send one request on a connection of its own."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", "host: a", "connection: close", *headers]
+        lines = [f"{method} {path} HTTP/1.1", "host: a", *headers]
+        if not any(line.startswith("connection:") for line in headers):
+            lines.append("connection: close")
         if key is not None:
             lines.append(f"authorization: Bearer {key}")
         if body is None:
@@ -109,8 +111,13 @@ class Reading:
 
 
 @contextlib.asynccontextmanager
-async def reading(folder: Path, **settings: Any) -> AsyncIterator[Reading]:
-    """Run an upstream that has no such API, and a proxy that has."""
+async def reading(
+    folder: Path, *, tokens: Sequence[str] = (), **settings: Any
+) -> AsyncIterator[Reading]:
+    """Run an upstream that has no such API, and a proxy that has.
+
+    With `tokens` the proxy sends the key in HELD_KEY to its default upstream.
+    """
     numbers = itertools.count(1)
 
     async def script(request: RawRequest, wire: Wire) -> None:
@@ -127,9 +134,13 @@ async def reading(folder: Path, **settings: Any) -> AsyncIterator[Reading]:
             upstream.url,
             **{
                 "upstreams": {
-                    "default": {"url": upstream.url},
+                    "default": {
+                        "url": upstream.url,
+                        "key_env": "HELD_KEY" if tokens else None,
+                    },
                     "other": {"url": upstream.url},
                 },
+                "proxy_tokens": tuple(tokens),
                 **settings,
             },
         ) as proxy,
@@ -151,7 +162,7 @@ def answer_to(request: RawRequest, number: int) -> dict[str, Any]:
             "status": "completed",
             "output": [{**item, "status": "completed", "content": [said]}],
         }
-    text = asked["messages"][-1]["content"]
+    text = str((asked.get("messages") or [asked])[-1].get("content"))
     return {
         "id": asked.get("user") or f"chatcmpl-{number}",
         "object": "chat.completion",
