@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from proxy.budget import Budget, Budgets
-from proxy.callers import load_secret
+from proxy.callers import Callers, load_secret
 from proxy.dispatch import Dispatch
 from proxy.forward import Forward
 from proxy.front.pace import Pace
@@ -23,12 +24,14 @@ from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
 from proxy.settings import Settings, is_loopback
+from proxy.stored.serve import Stored
 from proxy.strangers import Strangers
 from proxy.through import Through
 from proxy.upgrade import upgrade
 from proxy.upstream.opening import open_transport
 from proxy.upstream.send import Upstream
 from storage.ids import Ids
+from storage.readers import Readers
 from storage.recorder import Recorder
 from storage.recovery import RecoveryReport
 from storage.safekeeping import Limits
@@ -48,6 +51,7 @@ class App:
         self._recorder: Recorder
         self._exposition: Exposition
         self._upstreams: dict[str, Upstream] = {}
+        self._callers: Callers
         self._dispatch: Dispatch
         self._strangers = Strangers(
             settings.served_names,
@@ -79,7 +83,9 @@ class App:
 
     async def tunnel(self, head: UpgradeHead, client: Tunnel) -> None:
         """Serve one upgrade request."""
-        await upgrade(self._upstreams, self._strangers, head, client)
+        await upgrade(
+            self._upstreams, self._strangers, self._callers, head=head, client=client
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
@@ -98,37 +104,57 @@ class App:
                     clock=self._clock.wall_us,
                 )
             )
-            mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
-            through = Through(self._upstreams, self._meters)
-            self._exposition = Exposition(self._meters, self._recorder, self._held())
-            for name, its in settings.every_upstream().items():
-                transport = open_transport(its)
-                stack.push_async_callback(transport.aclose)
-                self._upstreams[name] = Upstream(name, its, transport, mark=mark)
-            forward = Forward(
-                Wiring(settings, self._recorder, self._meters, self._clock),
-                self._upstreams,
-                through,
-                budgets=budgets(settings),
-                secret=load_secret(db.with_name(db.name + ".secret")),
-                new_id=Ids(),
-            )
-            self._dispatch = Dispatch(
-                self._upstreams,
-                forward=forward,
-                through=through,
-                own=self._own,
-                mark=mark,
-                strangers=self._strangers,
-                embeddings=settings.record_embeddings,
-                most_at_once=settings.max_requests_at_once,
-            )
+            forward = self._assemble(stack, db)
             async with asyncio.TaskGroup() as tasks:
                 saver = tasks.create_task(forward.save_long_ones())
                 try:
                     yield self
                 finally:
                     saver.cancel()
+
+    def _assemble(self, stack: AsyncExitStack, db: Path) -> Forward:
+        """Open what stands between clients, upstreams and the recorder."""
+        settings = self._settings
+        mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
+        for name, its in settings.every_upstream().items():
+            transport = open_transport(its)
+            stack.push_async_callback(transport.aclose)
+            self._upstreams[name] = Upstream(name, its, transport, mark=mark)
+        secret = load_secret(db.with_name(db.name + ".secret"))
+        self._callers = Callers(secret, settings.tokens_issued)
+        self._exposition = Exposition(self._meters, self._recorder, self._held())
+        readers = Readers(db)
+        stack.callback(readers.close)
+        through = Through(self._upstreams, self._meters)
+        stored = Stored(
+            self._upstreams,
+            callers=self._callers,
+            readers=readers,
+            recorder=self._recorder,
+            through=through,
+        )
+        forward = Forward(
+            Wiring(settings, self._recorder, self._meters, self._clock),
+            self._upstreams,
+            through,
+            budgets=budgets(settings),
+            secret=secret,
+            refuse_foreign=stored.refuse_foreign,
+            new_id=Ids(),
+        )
+        self._dispatch = Dispatch(
+            self._upstreams,
+            forward=forward,
+            through=through,
+            stored=stored,
+            own=self._own,
+            callers=self._callers,
+            mark=mark,
+            strangers=self._strangers,
+            embeddings=settings.record_embeddings,
+            most_at_once=settings.max_requests_at_once,
+        )
+        return forward
 
     def _held(self) -> Held:
         def clients() -> int:  # the server sets what it calls, after this

@@ -7,6 +7,7 @@
     │   ├── WhoError           401  no key, or none that reads here
     │   ├── OriginError        403  a foreign page sent it
     │   ├── ControlError       400  an `x-spiritsafe-…` header
+    │   ├── ValueRefused       400  a query parameter or a member of a body
     │   ├── NotFoundError      404  no such route or upstream
     │   ├── MethodError        405  a method we never forward
     │   ├── UnderWayError      409  the exchange has not ended yet
@@ -110,6 +111,12 @@ class ControlError(ClientError):
     """An `x-spiritsafe-…` header says something we cannot do."""
 
     default_code = "invalid_control_header"
+
+
+class ValueRefused(ClientError):
+    """A query parameter or a member of a body says what cannot be."""
+
+    default_code = "invalid_value"
 
 
 class NotFoundError(ClientError):
@@ -237,6 +244,8 @@ def answer(error: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         (b"content-length", b"%d" % len(body)),
         (b"x-spiritsafe-error", error.code.encode("ascii", "replace")),
     ]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     if status >= 500:
         headers.append(
             (b"x-spiritsafe-upstream-contacted", error.contacted.encode("ascii"))

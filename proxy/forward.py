@@ -4,7 +4,7 @@ It puts the units in order and decides nothing about bodies or headers itself.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.types import Receive, Scope, Send
 
@@ -44,6 +44,7 @@ class Forward:
         *,
         budgets: Budgets,
         secret: bytes,
+        refuse_foreign: Callable[[str, Route, str], Awaitable[None]],
         new_id: Callable[[], str],
     ) -> None:
         self._budgets = budgets
@@ -51,6 +52,7 @@ class Forward:
         self._upstreams = upstreams
         self._through = through
         self._heads = {name: Heads(it, secret) for name, it in upstreams.items()}
+        self._refuse_foreign = refuse_foreign
         self._new_id = new_id
         self._under_way: dict[str, Tape] = {}
 
@@ -111,6 +113,11 @@ class Forward:
             head = heads.read(scope["headers"], scope["query_string"])
             first = plan(upstream.accepts)
             self._refuse_unstored(first)
+            if first.previous_response_id and upstream.authorization is not None:
+                # That key would continue the conversation of any caller.
+                await self._refuse_foreign(
+                    head.project, route, first.previous_response_id
+                )
         except ClientGone:
             return
         except SpiritsafeError as exc:

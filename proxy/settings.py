@@ -50,6 +50,10 @@ def is_loopback(listen: str) -> bool:
         return False
 
 
+def _is_token(text: str) -> bool:
+    return len(text) >= LEAST_TOKEN and text.isascii() and text.isprintable()
+
+
 def _shown(url: str) -> str:
     """Return a URL that may be told: without user, key and query (S-03)."""
     _, at, host = url.rpartition("@")
@@ -176,6 +180,10 @@ class Settings(BaseSettings):
         default=None,
         description="Opens all of `/api`; needed where others reach `listen`.",
     )
+    proxy_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+        default=(),
+        description="Needed for upstreams with a `key_env`; comma-separated.",
+    )
     served_names: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Names of its own and of pages that may use it, comma-separated.",
@@ -278,17 +286,26 @@ class Settings(BaseSettings):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
 
-    @field_validator("console_token")
+    @field_validator("proxy_tokens", mode="before")
     @classmethod
-    def _hard_to_guess(cls, value: SecretStr | None) -> SecretStr | None:
-        token = "" if value is None else value.get_secret_value()
-        if value is not None and (
-            len(token) < LEAST_TOKEN or not token.isascii() or not token.isprintable()
-        ):
-            raise ValueError(
-                f"a token has {LEAST_TOKEN} characters of ASCII at least: take what "
-                "'openssl rand -hex 32' prints"
-            )
+    def _tokens_from_text(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        return tuple(token.strip() for token in value.split(",") if token.strip())
+
+    @field_validator("proxy_tokens", "console_token")
+    @classmethod
+    def _hard_to_guess(
+        cls, value: tuple[SecretStr, ...] | SecretStr | None
+    ) -> tuple[SecretStr, ...] | SecretStr | None:
+        given = value if isinstance(value, tuple) else (value,)
+        for secret in given:
+            token = None if secret is None else secret.get_secret_value()
+            if token is not None and not _is_token(token):
+                raise ValueError(
+                    f"a token has {LEAST_TOKEN} characters of ASCII at least: take "
+                    "what 'openssl rand -hex 32' prints"
+                )
         return value
 
     @field_validator("db")
@@ -314,11 +331,12 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _keys_stay_home(self) -> Self:
         held = [name for name, its in self.upstreams.items() if its.key_env]
-        if held and not is_loopback(self.listen):
+        if held and not self.proxy_tokens and not is_loopback(self.listen):
             raise ValueError(
                 f"upstream '{held[0]}' sends a key that the proxy holds (key_env), and "
-                f"'{self.listen}' can be reached by others, who would spend it: listen "
-                "on 127.0.0.1 or unix:/path, or let clients send their own keys"
+                f"'{self.listen}' can be reached by others, who would spend it: give "
+                "out proxy_tokens, or listen on 127.0.0.1 or unix:/path, or let "
+                "clients send their own keys"
             )
         return self
 
@@ -348,6 +366,11 @@ class Settings(BaseSettings):
     def fails_closed(self) -> bool:
         """Whether what cannot be recorded is refused, before any token is spent."""
         return self.on_storage_failure == "fail_closed"
+
+    @property
+    def tokens_issued(self) -> tuple[bytes, ...]:
+        """The tokens that callers of upstreams with a held key present."""
+        return tuple(it.get_secret_value().encode() for it in self.proxy_tokens)
 
     @property
     def is_unix(self) -> bool:

@@ -6,13 +6,20 @@ belongs to is told here, so that joining two keys rewrites no row.
 
 import sqlite3
 from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
 
 import msgspec
 from sqlalchemy import select
 from sqlalchemy.dialects.sqlite import insert
 
+from storage.engines.sqlite import open_writer, transaction
+from storage.errors import CannotOpen
 from storage.statements import bound, text_of
 from storage.tables import callers as table
+
+# How long a change waits for those who write: a server's commits are short.
+_BUSY_MS = 10_000
 
 _columns = table.c
 _ALL = text_of(
@@ -84,3 +91,21 @@ def assign(
     """
     rows = [(fingerprint, project, now_at) for fingerprint in fingerprints]
     connection.executemany(_ASSIGN, rows)
+
+
+def assign_in(
+    path: Path, fingerprints: Iterable[str], project: str, *, now_at: int
+) -> None:
+    """Assign keys in a file, beside a server that may be recording to it.
+
+    A server reads these rows at every request, and adds to them at most: SQLite's own
+    lock is all that the two need of each other.
+    Raises: `CannotOpen`.
+    """
+    try:
+        with closing(open_writer(path)) as connection:
+            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+            with transaction(connection):
+                assign(connection, fingerprints, project, now_at=now_at)
+    except sqlite3.Error as exc:
+        raise CannotOpen(f"{path} cannot be changed: {exc}") from exc

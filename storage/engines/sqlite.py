@@ -55,7 +55,7 @@ class Connection(aiosqlite.Connection):
 
         Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
         """
-        connection = cls(partial(_connect_writer, path), iter_chunk_size=64)
+        connection = cls(partial(open_writer, path), iter_chunk_size=64)
         try:
             await connection
         except BaseException:
@@ -143,7 +143,11 @@ def wal_bytes(path: Path) -> int:
         return 0
 
 
-def _connect_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Return a connection that writes, with the tables brought up to date.
+
+    Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
+    """
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     try:
         version(connection)
