@@ -19,6 +19,7 @@ from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
+from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
@@ -31,6 +32,7 @@ from proxy.upgrade import upgrade
 from proxy.upstream.opening import open_transport
 from proxy.upstream.send import Upstream
 from storage.ids import Ids
+from storage.index.behind import Behind
 from storage.readers import Readers
 from storage.recorder import Recorder
 from storage.recovery import RecoveryReport
@@ -104,7 +106,8 @@ class App:
                     clock=self._clock.wall_us,
                 )
             )
-            forward = self._assemble(stack, db)
+            index = await self._indexed(stack, db)
+            forward = self._assemble(stack, db, index)
             async with asyncio.TaskGroup() as tasks:
                 saver = tasks.create_task(forward.save_long_ones())
                 try:
@@ -112,7 +115,9 @@ class App:
                 finally:
                     saver.cancel()
 
-    def _assemble(self, stack: AsyncExitStack, db: Path) -> Forward:
+    def _assemble(
+        self, stack: AsyncExitStack, db: Path, index: Behind | None
+    ) -> Forward:
         """Open what stands between clients, upstreams and the recorder."""
         settings = self._settings
         mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
@@ -122,7 +127,7 @@ class App:
             self._upstreams[name] = Upstream(name, its, transport, mark=mark)
         secret = load_secret(db.with_name(db.name + ".secret"))
         self._callers = Callers(secret, settings.tokens_issued)
-        self._exposition = Exposition(self._meters, self._recorder, self._held())
+        self._exposition = Exposition(self._meters, self._recorder, self._held(index))
         readers = Readers(db)
         stack.callback(readers.close)
         through = Through(self._upstreams, self._meters)
@@ -156,11 +161,16 @@ class App:
         )
         return forward
 
-    def _held(self) -> Held:
+    async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
+        if not self._settings.index:
+            return None
+        return await stack.enter_async_context(indexing(db, self._recorder))
+
+    def _held(self, index: Behind | None) -> Held:
         def clients() -> int:  # the server sets what it calls, after this
             return self.clients()
 
-        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams)
+        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams, index)
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse(f"{self._health()}\n")

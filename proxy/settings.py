@@ -253,6 +253,10 @@ class Settings(BaseSettings):
     spool: Path | None = Field(
         default=None, description="Where that is kept; beside the file otherwise."
     )
+    index: bool = Field(
+        default=True,
+        description="Index what is kept, in a file beside it, for quick filters.",
+    )
     hold_timeout_s: float = Field(
         default=2.0, gt=0, description="Longest wait for a commit before release."
     )

@@ -63,6 +63,7 @@ _EACH = tuple({its.name: its for facets in FACETS.values() for its in facets}.va
 _query = select(_c.seq, _c.created_at, _c.tags, _c.thread, *(f.column for f in _EACH))
 _SELECT = text_of(_query)
 _AFTER = f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?"
+_THESE = f"{_SELECT} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608  ours
 
 Row: TypeAlias = tuple[Value | None, ...]
 
@@ -76,8 +77,7 @@ def rows_after(main: sqlite3.Connection, seq: int, *, limit: int) -> list[Row]:
 
 def rows_of(main: sqlite3.Connection, seqs: Sequence[int]) -> list[Row]:
     """Return what facets need of these rows, those that are there."""
-    places = ", ".join("?" * len(seqs))
-    return main.execute(f"{_SELECT} WHERE seq IN ({places})", seqs).fetchall()
+    return main.execute(_THESE, (str(list(seqs)),)).fetchall()
 
 
 def seq_of(row: Row) -> int:

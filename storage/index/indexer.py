@@ -57,13 +57,17 @@ class Indexer:
         Raises: as `storage.index.shelf.Shelf`; the next step begins anew.
         """
         try:
-            if self._shelf is not None and self._shelf.stale:
-                self.close()
-            shelf = self._shelf = self._shelf or Shelf(self._database)
-            return self._step(shelf, self._monotonic() + slice_s)
+            return self._step(self.open(), self._monotonic() + slice_s)
         except BaseException:
             self.close()
             raise
+
+    def open(self) -> Shelf:
+        """Open both files, anew where they have been replaced. Raises: as `step`."""
+        if self._shelf is not None and self._shelf.stale:
+            self.close()
+        self._shelf = self._shelf or Shelf(self._database)
+        return self._shelf
 
     def close(self) -> None:
         """Close both files; the next step opens them again."""
