@@ -106,18 +106,14 @@ class App:
                     clock=self._clock.wall_us,
                 )
             )
-            forward = self._assemble(stack, db, await self._indexed(stack, db))
+            index = await self._indexed(stack, db)
+            forward = self._assemble(stack, db, index)
             async with asyncio.TaskGroup() as tasks:
                 saver = tasks.create_task(forward.save_long_ones())
                 try:
                     yield self
                 finally:
                     saver.cancel()
-
-    async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
-        if not self._settings.index:
-            return None
-        return await stack.enter_async_context(indexing(db, self._recorder))
 
     def _assemble(
         self, stack: AsyncExitStack, db: Path, index: Behind | None
@@ -164,6 +160,11 @@ class App:
             most_at_once=settings.max_requests_at_once,
         )
         return forward
+
+    async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
+        if not self._settings.index:
+            return None
+        return await stack.enter_async_context(indexing(db, self._recorder))
 
     def _held(self, index: Behind | None) -> Held:
         def clients() -> int:  # the server sets what it calls, after this
