@@ -3,15 +3,17 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from proxy.api.desk import Desk
+from proxy.api.routes import Own, api_routes
+from proxy.api.who import Door
 from proxy.budget import Budget, Budgets
 from proxy.callers import Callers, load_secret
 from proxy.dispatch import Dispatch
@@ -66,13 +68,7 @@ class App:
             min_body_bytes_per_s=settings.min_body_bytes_per_s,
         )
         self.clients: Callable[[], int] = int
-        self._own = Starlette(
-            routes=[
-                Route("/healthz", self._healthz),
-                Route("/readyz", self._readyz),
-                Route("/metrics", self._metrics),
-            ]
-        )
+        self.own: Own
 
     @property
     def recovered(self) -> RecoveryReport:
@@ -128,8 +124,9 @@ class App:
         secret = load_secret(db.with_name(db.name + ".secret"))
         self._callers = Callers(secret, settings.tokens_issued)
         self._exposition = Exposition(self._meters, self._recorder, self._held(index))
-        readers = Readers(db)
-        stack.callback(readers.close)
+        readers = stack.enter_context(closing(Readers(db)))
+        memory = budgets(settings)
+        self.own = Own(self._routes(stack, db, readers, memory))
         through = Through(self._upstreams, self._meters)
         stored = Stored(
             self._upstreams,
@@ -142,7 +139,7 @@ class App:
             Wiring(settings, self._recorder, self._meters, self._clock),
             self._upstreams,
             through,
-            budgets=budgets(settings),
+            budgets=memory,
             secret=secret,
             refuse_foreign=stored.refuse_foreign,
             new_id=Ids(),
@@ -152,7 +149,7 @@ class App:
             forward=forward,
             through=through,
             stored=stored,
-            own=self._own,
+            own=self.own,
             callers=self._callers,
             mark=mark,
             strangers=self._strangers,
@@ -160,6 +157,27 @@ class App:
             most_at_once=settings.max_requests_at_once,
         )
         return forward
+
+    def _routes(
+        self, stack: AsyncExitStack, db: Path, readers: Readers, memory: Budgets
+    ) -> list[BaseRoute]:
+        """Return our own routes; what they read with is closed by the stack."""
+        settings = self._settings
+        held = all(its.key_env for its in settings.every_upstream().values())
+        desk = Desk(
+            door=Door(self._callers, console_tokens(settings), only_issued=held),
+            readers=readers,
+            counting=stack.enter_context(closing(Readers(db, most_at_once=1))),
+            recorder=self._recorder,
+            bodies=memory.answers,
+            stopping=lambda: self.draining,
+        )
+        return [
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+            Route("/metrics", self._metrics),
+            *api_routes(desk, self._clock.wall_us),
+        ]
 
     async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
         if not self._settings.index:
@@ -197,6 +215,12 @@ class App:
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")
+
+
+def console_tokens(settings: Settings) -> list[bytes]:
+    """Return what opens all that is recorded."""
+    token = settings.console_token
+    return [] if token is None else [token.get_secret_value().encode("ascii")]
 
 
 def budgets(settings: Settings) -> Budgets:

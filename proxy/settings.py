@@ -346,7 +346,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _opened_by_a_token(self) -> Self:
-        if self.console_token is None and not is_loopback(self.listen):
+        reached = ":" in self.listen and not is_loopback(self.listen)
+        if self.console_token is None and reached:
             raise ValueError(
                 f"console_token: '{self.listen}' can be reached by others, and what is "
                 "recorded is read there: set SPIRITSAFE_CONSOLE_TOKEN, for one to what "
