@@ -113,11 +113,9 @@ class Forward:
             head = heads.read(scope["headers"], scope["query_string"])
             first = plan(upstream.accepts)
             self._refuse_unstored(first)
-            if first.previous_response_id and upstream.authorization is not None:
-                # That key would continue the conversation of any caller.
-                await self._refuse_foreign(
-                    head.project, route, first.previous_response_id
-                )
+            before = first.previous_response_id
+            if before and upstream.authorization is not None:  # it opens everybody's
+                await self._refuse_foreign(head.project, route, before)
         except ClientGone:
             return
         except SpiritsafeError as exc:

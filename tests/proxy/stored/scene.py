@@ -58,7 +58,9 @@ class Reading:
     ) -> Answer:
         """Send one request on a connection of its own."""
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        lines = [f"{method} {path} HTTP/1.1", "host: a", "connection: close", *headers]
+        lines = [f"{method} {path} HTTP/1.1", "host: a", *headers]
+        if not any(line.startswith("connection:") for line in headers):
+            lines.append("connection: close")
         if key is not None:
             lines.append(f"authorization: Bearer {key}")
         if body is None:
@@ -160,7 +162,7 @@ def answer_to(request: RawRequest, number: int) -> dict[str, Any]:
             "status": "completed",
             "output": [{**item, "status": "completed", "content": [said]}],
         }
-    text = asked["messages"][-1]["content"]
+    text = str((asked.get("messages") or [asked])[-1].get("content"))
     return {
         "id": asked.get("user") or f"chatcmpl-{number}",
         "object": "chat.completion",

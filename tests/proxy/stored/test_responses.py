@@ -151,6 +151,11 @@ async def test_where_our_key_opens_all_each_caller_gets_its_own(
             assert 404 == his.status, path
             assert b"secret" not in his.body
             assert sent == len(here.upstream.requests)
+        sent = len(here.upstream.requests)
+        switch = ("upgrade: websocket", "connection: upgrade")
+        his = await here.ask("GET", f"/v1/responses/{name}", None, *switch, key=BOBS)
+        assert 404 == his.status
+        assert sent == len(here.upstream.requests)
         assert "Bearer sk-held-0123456789abcdef" == here.upstream.requests[-1].headers["authorization"]  # fmt: skip
 
 
