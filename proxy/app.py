@@ -3,15 +3,17 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from proxy.api.desk import Desk
+from proxy.api.routes import Own, api_routes
+from proxy.api.who import Door
 from proxy.budget import Budget, Budgets
 from proxy.callers import Callers, load_secret
 from proxy.dispatch import Dispatch
@@ -19,6 +21,7 @@ from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
+from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
@@ -31,6 +34,7 @@ from proxy.upgrade import upgrade
 from proxy.upstream.opening import open_transport
 from proxy.upstream.send import Upstream
 from storage.ids import Ids
+from storage.index.behind import Behind
 from storage.readers import Readers
 from storage.recorder import Recorder
 from storage.recovery import RecoveryReport
@@ -64,13 +68,7 @@ class App:
             min_body_bytes_per_s=settings.min_body_bytes_per_s,
         )
         self.clients: Callable[[], int] = int
-        self._own = Starlette(
-            routes=[
-                Route("/healthz", self._healthz),
-                Route("/readyz", self._readyz),
-                Route("/metrics", self._metrics),
-            ]
-        )
+        self.own: Own
 
     @property
     def recovered(self) -> RecoveryReport:
@@ -104,7 +102,8 @@ class App:
                     clock=self._clock.wall_us,
                 )
             )
-            forward = self._assemble(stack, db)
+            index = await self._indexed(stack, db)
+            forward = self._assemble(stack, db, index)
             async with asyncio.TaskGroup() as tasks:
                 saver = tasks.create_task(forward.save_long_ones())
                 try:
@@ -112,7 +111,9 @@ class App:
                 finally:
                     saver.cancel()
 
-    def _assemble(self, stack: AsyncExitStack, db: Path) -> Forward:
+    def _assemble(
+        self, stack: AsyncExitStack, db: Path, index: Behind | None
+    ) -> Forward:
         """Open what stands between clients, upstreams and the recorder."""
         settings = self._settings
         mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
@@ -122,9 +123,10 @@ class App:
             self._upstreams[name] = Upstream(name, its, transport, mark=mark)
         secret = load_secret(db.with_name(db.name + ".secret"))
         self._callers = Callers(secret, settings.tokens_issued)
-        self._exposition = Exposition(self._meters, self._recorder, self._held())
-        readers = Readers(db)
-        stack.callback(readers.close)
+        self._exposition = Exposition(self._meters, self._recorder, self._held(index))
+        readers = stack.enter_context(closing(Readers(db)))
+        memory = budgets(settings)
+        self.own = Own(self._routes(stack, db, readers, memory))
         through = Through(self._upstreams, self._meters)
         stored = Stored(
             self._upstreams,
@@ -137,7 +139,7 @@ class App:
             Wiring(settings, self._recorder, self._meters, self._clock),
             self._upstreams,
             through,
-            budgets=budgets(settings),
+            budgets=memory,
             secret=secret,
             refuse_foreign=stored.refuse_foreign,
             new_id=Ids(),
@@ -147,7 +149,7 @@ class App:
             forward=forward,
             through=through,
             stored=stored,
-            own=self._own,
+            own=self.own,
             callers=self._callers,
             mark=mark,
             strangers=self._strangers,
@@ -156,11 +158,37 @@ class App:
         )
         return forward
 
-    def _held(self) -> Held:
+    def _routes(
+        self, stack: AsyncExitStack, db: Path, readers: Readers, memory: Budgets
+    ) -> list[BaseRoute]:
+        """Return our own routes; what they read with is closed by the stack."""
+        settings = self._settings
+        held = all(its.key_env for its in settings.every_upstream().values())
+        desk = Desk(
+            door=Door(self._callers, console_tokens(settings), only_issued=held),
+            readers=readers,
+            counting=stack.enter_context(closing(Readers(db, most_at_once=1))),
+            recorder=self._recorder,
+            bodies=memory.answers,
+            stopping=lambda: self.draining,
+        )
+        return [
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+            Route("/metrics", self._metrics),
+            *api_routes(desk, self._clock.wall_us),
+        ]
+
+    async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
+        if not self._settings.index:
+            return None
+        return await stack.enter_async_context(indexing(db, self._recorder))
+
+    def _held(self, index: Behind | None) -> Held:
         def clients() -> int:  # the server sets what it calls, after this
             return self.clients()
 
-        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams)
+        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams, index)
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse(f"{self._health()}\n")
@@ -187,6 +215,12 @@ class App:
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")
+
+
+def console_tokens(settings: Settings) -> list[bytes]:
+    """Return what opens all that is recorded."""
+    token = settings.console_token
+    return [] if token is None else [token.get_secret_value().encode("ascii")]
 
 
 def budgets(settings: Settings) -> Budgets:

@@ -253,6 +253,10 @@ class Settings(BaseSettings):
     spool: Path | None = Field(
         default=None, description="Where that is kept; beside the file otherwise."
     )
+    index: bool = Field(
+        default=True,
+        description="Index what is kept, in a file beside it, for quick filters.",
+    )
     hold_timeout_s: float = Field(
         default=2.0, gt=0, description="Longest wait for a commit before release."
     )
@@ -342,7 +346,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _opened_by_a_token(self) -> Self:
-        if self.console_token is None and not is_loopback(self.listen):
+        reached = ":" in self.listen and not is_loopback(self.listen)
+        if self.console_token is None and reached:
             raise ValueError(
                 f"console_token: '{self.listen}' can be reached by others, and what is "
                 "recorded is read there: set SPIRITSAFE_CONSOLE_TOKEN, for one to what "

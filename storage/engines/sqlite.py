@@ -30,6 +30,7 @@ _BUSY_S = 0.5
 
 _WRITER_PRAGMAS = (
     f"page_size = {PAGE_BYTES}",  # of a new file; no other is changed by it
+    "auto_vacuum = INCREMENTAL",  # so is this: what is removed gives its room back
     "journal_mode = WAL",
     "synchronous = FULL",  # NORMAL loses what was acknowledged (reliability.md 2.3)
     "wal_autocheckpoint = 0",  # the recorder says when
@@ -133,6 +134,18 @@ def checkpoint(
     row = connection.execute(f"PRAGMA wal_checkpoint({mode})").fetchone()
     busy, logged, copied = row
     return not busy and logged == copied
+
+
+def give_back(connection: sqlite3.Connection, *, pages: int) -> int:
+    """Take unused pages from the end of the file; return how many are left.
+
+    Outside any transaction. A file made before version 0004 keeps them, for rows to
+    come. Raises: `sqlite3.Error`.
+    """
+    connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+    (left,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    return int(left) if mode else 0
 
 
 def wal_bytes(path: Path) -> int:

@@ -1,0 +1,127 @@
+"""The rows that may match a filter, block by block, newest or oldest first."""
+
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
+from functools import partial
+
+import msgspec
+from pyroaring import BitMap
+
+from storage.index import terms, texts
+from storage.index.facets import ROWS
+from storage.index.file import BLOCK_ROWS, TEXT_ROWS
+from storage.index.pairs import Pair, evaluate
+from storage.index.reader import Index
+from storage.queries.tree import Both, Either, Except, Node, Term, Words
+
+# A page is full after a few; who goes on gets more at once.
+_FIRST_ROWS = 128
+_MOST_ROWS = 2048
+
+
+class Block(msgspec.Struct, frozen=True):
+    """Some rows that may match, in the order that was asked for.
+
+    Shapes: `sure` is true where all do, else those that do: the others have to be
+    looked at.
+    """
+
+    seqs: Sequence[int]
+    sure: bool | AbstractSet[int]
+
+
+def blocks(
+    index: Index,
+    node: Node | None,
+    *,
+    projects: AbstractSet[str] | None,
+    newest_first: bool,
+    from_seq: int | None = None,
+) -> Iterator[Block]:
+    """Yield the rows that the index has and that may match; no other of them does.
+
+    Shapes: `projects` are the fingerprints that may be seen, None for all; `from_seq`
+    is the first row in this order that may be told. Rows behind `index.progress` are
+    for the caller to look at. One state of the index is held until the end.
+    """
+    with index.reading() as unsure:
+        ask = _Leaves(index)
+        for first, end in _parts(index, node, from_seq, newest_first=newest_first):
+            number = first // BLOCK_ROWS
+            base = number * BLOCK_ROWS
+            window = BitMap(range(first - base, end - base))
+            here = BitMap(seq - base for seq in unsure if first <= seq < end)
+            within = _seen(index, number, projects) & window
+            found = Pair(within, within)
+            if node is not None and within:
+                found = evaluate(node, partial(ask, number), within)
+            yield from _cut(found, here & within, base, newest_first=newest_first)
+
+
+def _seen(index: Index, number: int, projects: AbstractSet[str] | None) -> BitMap:
+    """Return the rows of a block that may be seen; a row never changes its project."""
+    if projects is None:
+        return index.one(ROWS, number, 0)
+    seen = BitMap()
+    for project in projects:
+        seen |= index.equal("project", number, project)[0]
+    return seen
+
+
+class _Leaves:
+    """Answers the comparisons of one filter, block after block."""
+
+    def __init__(self, index: Index) -> None:
+        self._index = index
+        self._found: dict[Term, terms.Found] = {}
+
+    def __call__(self, number: int, term: Term | Words, within: BitMap) -> Pair:
+        """Return which rows of a block match, of those that are given."""
+        if isinstance(term, Words):
+            return texts.pair(self._index, term, number, within)
+        found = self._found.get(term)
+        if found is None:
+            found = self._found[term] = terms.found(self._index, term)
+        return found(number, within)
+
+
+def _parts(
+    index: Index, node: Node | None, from_seq: int | None, *, newest_first: bool
+) -> Iterator[tuple[int, int]]:
+    """Yield ranges of rows, each within a block: smaller ones where words are asked."""
+    step = TEXT_ROWS if node is not None and _has_words(node) else BLOCK_ROWS
+    first, end = 0, index.progress.indexed + 1
+    if from_seq is not None and newest_first:
+        end = min(end, from_seq + 1)
+    elif from_seq is not None:
+        first = max(first, from_seq)
+    starts: Sequence[int] = range(first // step * step, end, step)
+    for start in reversed(starts) if newest_first else starts:
+        yield max(start, first), min(start + step, end)
+
+
+def _has_words(node: Node) -> bool:
+    if isinstance(node, Both | Either):
+        return any(map(_has_words, node.nodes))
+    if isinstance(node, Except):
+        return _has_words(node.node)
+    return isinstance(node, Words)
+
+
+def _cut(
+    found: Pair, unsure: BitMap, base: int, *, newest_first: bool
+) -> Iterator[Block]:
+    """Yield a block's rows, a few first."""
+    sure, maybe = found.sure - unsure, found.maybe | unsure
+    lows = maybe.to_array()
+    all_sure = len(sure) == len(maybe)
+    done, size = 0, _FIRST_ROWS
+    while done < len(lows):
+        if newest_first:
+            some = lows[max(len(lows) - done - size, 0) : len(lows) - done][::-1]
+        else:
+            some = lows[done : done + size]
+        seqs = [base + low for low in some]
+        yield Block(seqs, all_sure or {base + low for low in some if low in sure})
+        done += size
+        size = min(2 * size, _MOST_ROWS)
