@@ -164,10 +164,10 @@ class App:
         """Return our own routes; what they read with is closed by the stack."""
         settings = self._settings
         held = all(its.key_env for its in settings.every_upstream().values())
+        door = Door(self._callers, console_tokens(settings), only_issued=held)
         desk = Desk(
-            door=Door(self._callers, console_tokens(settings), only_issued=held),
             readers=readers,
-            counting=stack.enter_context(closing(Readers(db, most_at_once=1))),
+            aside=stack.enter_context(closing(Readers(db, most_at_once=1))),
             recorder=self._recorder,
             bodies=memory.answers,
             stopping=lambda: self.draining,
@@ -176,7 +176,7 @@ class App:
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
-            *api_routes(desk, self._clock.wall_us),
+            *api_routes(door, desk, self._clock.wall_us),
         ]
 
     async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
