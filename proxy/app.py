@@ -21,6 +21,7 @@ from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
+from proxy.housekeeping import PATH, Housekeeping, policy_of
 from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
@@ -57,6 +58,7 @@ class App:
         self._upstreams: dict[str, Upstream] = {}
         self._callers: Callers
         self._dispatch: Dispatch
+        self._house: Housekeeping
         self._strangers = Strangers(
             settings.served_names,
             everyone=not is_loopback(settings.listen) or settings.is_unix,
@@ -104,12 +106,26 @@ class App:
             )
             index = await self._indexed(stack, db)
             forward = self._assemble(stack, db, index)
-            async with asyncio.TaskGroup() as tasks:
-                saver = tasks.create_task(forward.save_long_ones())
-                try:
-                    yield self
-                finally:
-                    saver.cancel()
+            async with self._tending(db, forward):
+                yield self
+
+    @asynccontextmanager
+    async def _tending(self, db: Path, forward: Forward) -> AsyncIterator[None]:
+        """Run what goes on beside the traffic."""
+        policy, indexed = policy_of(self._settings), self._settings.index
+        self._house = Housekeeping(db, self._recorder, policy, indexed=indexed)
+        async with asyncio.TaskGroup() as tasks:
+            saver = tasks.create_task(forward.save_long_ones())
+            keeper = tasks.create_task(self._house.keep(self._clock.wall_us))
+            try:
+                yield
+            finally:
+                saver.cancel()
+                keeper.cancel()
+
+    def reached_at(self, address: str) -> None:
+        """Tell commands that work on the file where to ask."""
+        self._house.announce(address)
 
     def _assemble(
         self, stack: AsyncExitStack, db: Path, index: Behind | None
@@ -164,10 +180,10 @@ class App:
         """Return our own routes; what they read with is closed by the stack."""
         settings = self._settings
         held = all(its.key_env for its in settings.every_upstream().values())
+        door = Door(self._callers, console_tokens(settings), only_issued=held)
         desk = Desk(
-            door=Door(self._callers, console_tokens(settings), only_issued=held),
             readers=readers,
-            counting=stack.enter_context(closing(Readers(db, most_at_once=1))),
+            aside=stack.enter_context(closing(Readers(db, most_at_once=1))),
             recorder=self._recorder,
             bodies=memory.answers,
             stopping=lambda: self.draining,
@@ -176,7 +192,8 @@ class App:
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
-            *api_routes(desk, self._clock.wall_us),
+            Route(PATH, self._keep_house, methods=["POST"]),
+            *api_routes(door, desk, self._clock.wall_us),
         ]
 
     async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
@@ -212,6 +229,9 @@ class App:
         if self._settings.fails_closed and not self._recorder.stores:
             return PlainTextResponse("storage is in trouble\n", status_code=503)
         return PlainTextResponse("ready\n")
+
+    async def _keep_house(self, request: Request) -> Response:
+        return await self._house.serve(request, self._clock.wall_us)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")

@@ -257,6 +257,23 @@ class Settings(BaseSettings):
         default=True,
         description="Index what is kept, in a file beside it, for quick filters.",
     )
+    keep_bodies_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days after which only numbers and tags are kept; 0: for ever.",
+    )
+    keep_rows_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days after which an exchange is removed; 0: never.",
+    )
+    max_file_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Size of the file; failed, untagged, oldest go. 0: no bound.",
+    )
     hold_timeout_s: float = Field(
         default=2.0, gt=0, description="Longest wait for a commit before release."
     )

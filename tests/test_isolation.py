@@ -107,6 +107,10 @@ ATTEMPTS: Final[dict[tuple[str, str], Sequence[Attempt]]] = {
     ("POST", f"{EXCHANGES}/tags"): (Attempt(body={"ids": ["ID"], **TAGGING}),),
     ("POST", f"{EXCHANGES}/delete"): (Attempt(body={"ids": ["ID"]}),),
     ("GET", "/api/openapi.json"): PLAIN,
+    ("POST", "/api/upkeep"): (
+        Attempt(body={"do": "remove", "seqs": [1, 2]}),
+        Attempt(body={"do": "tag", "seqs": [1], "add": {"taken": "yes"}}),
+    ),
 }  # fmt: skip
 TAILS: Final = {("GET", f"{EXCHANGES}/tail")}
 """What never ends: followed while both record."""

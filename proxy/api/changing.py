@@ -9,6 +9,7 @@ from proxy.api import models
 from proxy.api.asking import body, exchange_id, parameters
 from proxy.api.desk import Desk
 from proxy.api.sending import Json
+from proxy.api.who import Visitor
 from proxy.commands import rows
 from proxy.errors import NotFoundError, UnderWayError
 from proxy.stitch.values import write_json
@@ -25,9 +26,10 @@ class Changing:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def tag(self, request: Request) -> Response:
+    async def tag(self, request: Request, visitor: Visitor) -> Response:
         """Change the tags of one exchange; return its row."""
-        who, name = self._who(request), exchange_id(request)
+        parameters(request, models.Nothing)
+        who, name = visitor.fingerprint, exchange_id(request)
         asked = await body(request, models.TagChange)
         change = retagging([name], fingerprint=who, add=asked.add, remove=asked.remove)
         refuse_unchanged(await self._desk.recorder.change(change))
@@ -35,20 +37,21 @@ class Changing:
         def read(library: Library, projects: frozenset[str] | None) -> bytes:
             return write_json(rows.as_json(library.row(name, projects=projects)))
 
-        return Json(await self._desk.read(request, read))
+        return Json(await self._desk.read(visitor, read))
 
-    async def delete(self, request: Request) -> Response:
+    async def delete(self, request: Request, visitor: Visitor) -> Response:
         """Remove one exchange and all that is kept of it."""
-        who, name = self._who(request), exchange_id(request)
+        parameters(request, models.Nothing)
+        who, name = visitor.fingerprint, exchange_id(request)
         change = erasing([name], fingerprint=who)
         refuse_unchanged(await self._desk.recorder.change(change))
-        await self._desk.recorder.cut_log()  # it still has what was removed
         told = {"object": "exchange.deleted", "id": name, "deleted": True}
         return Json(write_json(told))
 
-    async def tag_many(self, request: Request) -> Response:
+    async def tag_many(self, request: Request, visitor: Visitor) -> Response:
         """Change the tags of several exchanges."""
-        who = self._who(request)
+        parameters(request, models.Nothing)
+        who = visitor.fingerprint
         asked = await body(request, models.ManyTagChange)
         return await self._changed(
             asked.ids,
@@ -57,18 +60,12 @@ class Changing:
             ),
         )
 
-    async def delete_many(self, request: Request) -> Response:
+    async def delete_many(self, request: Request, visitor: Visitor) -> Response:
         """Remove several exchanges."""
-        who = self._who(request)
-        asked = await body(request, models.Many)
-        told = await self._changed(asked.ids, lambda ids: erasing(ids, fingerprint=who))
-        await self._desk.recorder.cut_log()
-        return told
-
-    def _who(self, request: Request) -> str | None:
-        """Return the fingerprint of who may change what it recorded; None: all."""
         parameters(request, models.Nothing)
-        return self._desk.door.let_in(request.scope["headers"]).fingerprint
+        who = visitor.fingerprint
+        asked = await body(request, models.Many)
+        return await self._changed(asked.ids, lambda ids: erasing(ids, fingerprint=who))
 
     async def _changed(
         self, ids: Sequence[str], change: Callable[[Sequence[str]], Change]

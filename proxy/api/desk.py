@@ -1,11 +1,9 @@
-"""What every answer of `/api` is made with: who may, and where to read and write."""
+"""What every answer of `/api` is made with: where to read, and where to write."""
 
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from starlette.requests import Request
-
-from proxy.api.who import Door
+from proxy.api.who import Visitor
 from proxy.budget import Budget
 from storage.readers import Readers
 from storage.reading import Library
@@ -20,44 +18,42 @@ READ_TIMEOUT_S = 5.0
 class Desk(NamedTuple):
     """The long-lived things behind `/api`.
 
-    Shapes: `counting` are readers of their own, so that counts hold up no list;
-    `bodies` accounts for the memory of whole exchanges; `stopping` says whether the
-    server was told to.
+    Shapes: `aside` are readers of their own, so that who counts or follows holds up no
+    list; `bodies` accounts for the memory of whole exchanges; `stopping` says whether
+    the server was told to.
     """
 
-    door: Door
     readers: Readers
-    counting: Readers
+    aside: Readers
     recorder: Recorder
     bodies: Budget
     stopping: Callable[[], bool]
 
     async def read(
         self,
-        request: Request,
+        visitor: Visitor,
         function: Callable[[Library, frozenset[str] | None], T],
     ) -> T:
         """Return what a function reads for the visitor, of what the visitor may see.
 
-        Raises: `WhoError`; `StorageError`, which `blamed` translates.
+        Raises: `StorageError`, which clients are told of by `refusal_of`.
         """
-        return await self._run(self.readers, request, function)
+        return await self._run(self.readers, visitor, function)
 
-    async def tally(
+    async def read_aside(
         self,
-        request: Request,
+        visitor: Visitor,
         function: Callable[[Library, frozenset[str] | None], T],
     ) -> T:
-        """Do as `read` does, behind other counts only."""
-        return await self._run(self.counting, request, function)
+        """Do as `read` does, behind others who count or follow only."""
+        return await self._run(self.aside, visitor, function)
 
     async def _run(
         self,
         readers: Readers,
-        request: Request,
+        visitor: Visitor,
         function: Callable[[Library, frozenset[str] | None], T],
     ) -> T:
-        visitor = self.door.let_in(request.scope["headers"])
         return await readers.run(
             lambda library: function(library, visitor.projects(library)),
             timeout_s=READ_TIMEOUT_S,

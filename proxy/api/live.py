@@ -12,6 +12,7 @@ from proxy.api import models
 from proxy.api.asking import parameters
 from proxy.api.desk import Desk
 from proxy.api.filters import parsed
+from proxy.api.who import Visitor
 from proxy.commands import rows
 from proxy.errors import BusyError, ClientError, SpiritsafeError, to_body
 from proxy.front.turn import Turn
@@ -49,7 +50,7 @@ class Live:
         self._now_us = now_us
         self._following = 0
 
-    async def tail(self, request: Request) -> ASGIApp:
+    async def tail(self, request: Request, visitor: Visitor) -> ASGIApp:
         """Return the stream, from now on or from the event that was seen last."""
         asked = parameters(request, models.TailQuery)
         node = parsed(asked.q)
@@ -58,7 +59,7 @@ class Live:
         def start(library: Library, _: frozenset[str] | None) -> Place:
             return newest(library) if mark is None else resumed(library, mark)
 
-        place = await self._desk.read(request, start)
+        place = await self._desk.read(visitor, start)
         if self._following >= MOST_AT_ONCE:
             raise BusyError(f"{MOST_AT_ONCE} follow already: come again.")
 
@@ -66,24 +67,23 @@ class Live:
             del scope, receive
             self._following += 1
             try:
-                await self._stream(request, send, node, place)
+                await self._stream(request, send, self._events(visitor, node, place))
             finally:
                 self._following -= 1
 
         return stream
 
     async def _stream(
-        self, request: Request, send: Send, node: Node | None, place: Place
+        self, request: Request, send: Send, found: AsyncGenerator[bytes, None]
     ) -> None:
         turn: Turn = request.scope["extensions"]["spiritsafe"]
         turn.fin_is_leaving = True  # nothing follows that it could still want to send
         await send({"type": "http.response.start", "status": 200, "headers": HEAD})
-        await say(send, b"retry: %d\nid: %b\n\n" % (AGAIN_MS, self._id(place)))
         if request.method == "HEAD":
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             return
         try:
-            async with aclosing(self._events(request, node, place)) as events:
+            async with aclosing(found) as events:
                 async for data in events:
                     if turn.left:
                         return
@@ -94,12 +94,13 @@ class Live:
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
     async def _events(
-        self, request: Request, node: Node | None, place: Place
+        self, visitor: Visitor, node: Node | None, place: Place
     ) -> AsyncGenerator[bytes, None]:
         """Give out what is to be sent, with an empty piece at each look at least.
 
         Raises: `SpiritsafeError` where the file cannot be read any more.
         """
+        yield b"retry: %d\nid: %b\n\n" % (AGAIN_MS, self._id(place))
         desk, batches, silent_s = self._desk, -1, 0.0
         more = False
         while not desk.stopping():
@@ -111,7 +112,9 @@ class Live:
                 await asyncio.sleep(LOOK_EVERY_S)
                 continue
             batches = desk.recorder.batches
-            found = await desk.read(request, partial(look, node=node, place=place))
+            found = await desk.read_aside(
+                visitor, partial(look, node=node, place=place)
+            )
             for row in found.rows[:-1]:  # who leaves among them gets all again
                 yield event(row, self._id(place))
             place, more = found.place, found.more

@@ -14,6 +14,7 @@ from proxy.api.asking import exchange_id, parameters
 from proxy.api.desk import READ_TIMEOUT_S, Desk
 from proxy.api.filters import parsed, refused
 from proxy.api.sending import Held, Inert, Json
+from proxy.api.who import Visitor
 from proxy.budget import Share
 from proxy.commands import rows, showing
 from proxy.errors import ClientError, NotFoundError, OwnError
@@ -42,7 +43,7 @@ class Looking:
     def __init__(self, desk: Desk) -> None:
         self._desk = desk
 
-    async def many(self, request: Request) -> Response:
+    async def many(self, request: Request, visitor: Visitor) -> Response:
         """Return a page of rows."""
         asked = parameters(request, models.ListQuery)
         node = parsed(asked.q)
@@ -68,9 +69,9 @@ class Looking:
                 }
             )
 
-        return Json(await self._desk.read(request, read))
+        return Json(await self._desk.read(visitor, read))
 
-    async def counts(self, request: Request) -> Response:
+    async def counts(self, request: Request, visitor: Visitor) -> Response:
         """Return how many exchanges have which values, as far as time allows."""
         asked = parameters(request, models.FacetQuery)
         node = parsed(asked.q)
@@ -105,28 +106,33 @@ class Looking:
                 }
             )
 
-        return Json(await self._desk.tally(request, read))
+        return Json(await self._desk.read_aside(visitor, read))
 
-    async def one(self, request: Request) -> ASGIApp:
+    async def one(self, request: Request, visitor: Visitor) -> ASGIApp:
         """Return an exchange with all that is kept of it."""
-        return await self._whole(request, as_json, Json)
+        return await self._whole(request, visitor, as_json, Json)
 
-    async def request(self, request: Request) -> ASGIApp:
+    async def request(self, request: Request, visitor: Visitor) -> ASGIApp:
         """Return the body of the request as it was received, byte for byte."""
-        return await self._whole(request, content(lambda kept: kept.request), Inert)
+        return await self._whole(
+            request, visitor, content(lambda kept: kept.request), Inert
+        )
 
-    async def sent(self, request: Request) -> ASGIApp:
+    async def sent(self, request: Request, visitor: Visitor) -> ASGIApp:
         """Return the body that went upstream: as received, with the declared edits."""
         made = content(lambda kept: splice.reapply(kept.request, kept.edits))
-        return await self._whole(request, made, Inert)
+        return await self._whole(request, visitor, made, Inert)
 
-    async def answer(self, request: Request) -> ASGIApp:
+    async def answer(self, request: Request, visitor: Visitor) -> ASGIApp:
         """Return the body of the answer as it was received, byte for byte."""
-        return await self._whole(request, content(lambda kept: kept.answer), Inert)
+        return await self._whole(
+            request, visitor, content(lambda kept: kept.answer), Inert
+        )
 
     async def _whole(
         self,
         request: Request,
+        visitor: Visitor,
         told: Callable[[Kept], bytes],
         kind: Callable[[bytes], Response],
     ) -> ASGIApp:
@@ -149,11 +155,11 @@ class Looking:
                     code="damaged",
                 ) from exc
 
-        wanted = await desk.read(request, size_bytes)
+        wanted = await desk.read(visitor, size_bytes)
         with ExitStack() as stack:
             share = stack.enter_context(Share(desk.bodies))
             await share.reach(min(wanted, desk.bodies.most_bytes), whole=True)
-            response = kind(await desk.read(request, read))
+            response = kind(await desk.read(visitor, read))
             return Held(response, stack.pop_all())
 
 

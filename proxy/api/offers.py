@@ -12,9 +12,10 @@ from proxy.api.changing import Changing
 from proxy.api.desk import Desk
 from proxy.api.live import Live
 from proxy.api.looking import Looking
+from proxy.api.who import Visitor
 
 Method = Literal["GET", "POST", "DELETE"]
-Serve = Callable[[Request], Awaitable[ASGIApp]]
+Serve = Callable[[Request, Visitor], Awaitable[ASGIApp]]
 
 LIST: Final = "/api/exchanges"
 ONE: Final = "/api/exchanges/{id}"

@@ -4,19 +4,20 @@ Every answer of it has a `x-request-id`, and none is kept by anything on its way
 """
 
 import secrets
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from proxy.api.desk import Desk
 from proxy.api.document import document
-from proxy.api.offers import offers
+from proxy.api.offers import Serve, offers
 from proxy.api.sending import Json
+from proxy.api.who import Door
 from proxy.errors import (
     MethodError,
     NotFoundError,
@@ -33,10 +34,16 @@ from storage.errors import StorageError
 DOCUMENT = "/api/openapi.json"
 
 
-def api_routes(desk: Desk, now_us: Callable[[], int]) -> list[BaseRoute]:
+def api_routes(door: Door, desk: Desk, now_us: Callable[[], int]) -> list[BaseRoute]:
     """Return the routes of `/api`."""
     offered = offers(desk, now_us)
     text = write_json(document(offered))
+
+    def admitted(serve: Serve) -> Callable[[Request], Awaitable[ASGIApp]]:
+        async def served(request: Request) -> ASGIApp:
+            return await serve(request, door.let_in(request.scope["headers"]))
+
+        return served
 
     async def described(_: Request) -> Response:
         return Json(text)
@@ -44,7 +51,12 @@ def api_routes(desk: Desk, now_us: Callable[[], int]) -> list[BaseRoute]:
     return [
         Route(DOCUMENT, described),
         *(
-            Route(offer.path, offer.serve, methods=[offer.method], name=offer.name)
+            Route(
+                offer.path,
+                admitted(offer.serve),
+                methods=[offer.method],
+                name=offer.name,
+            )
             for offer in offered
         ),
     ]

@@ -11,7 +11,7 @@ from proxy.api import models
 from tests.proxy.api.served import ask, served
 
 pytestmark = pytest.mark.anyio
-OUTSIDE = {"/healthz", "/readyz", "/metrics", "/api/openapi.json"}
+OUTSIDE = {"/healthz", "/readyz", "/metrics", "/api/openapi.json", "/api/upkeep"}
 
 
 def references(value: Any) -> set[str]:
