@@ -241,6 +241,18 @@ def prune(
     )
 
 
+def backup(
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    *,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Copy the file as of now, while it may be recorded to."""
+    from proxy.commands import copying
+
+    _end(copying.back_up_to(db, target, as_json=as_json))
+
+
 def demo(*, db: Db = None) -> None:
     """Send seven calls to a scripted upstream, and list them."""
     from proxy.commands import demonstrating
@@ -262,6 +274,7 @@ cli.add_typer(cli_keys.cli, name="keys")
 cli.command("tag")(tag)
 cli.command("rm")(rm)
 cli.command("prune")(prune)
+cli.command("backup")(backup)
 
 
 def _end(code: int) -> None:

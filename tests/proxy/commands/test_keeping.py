@@ -191,3 +191,18 @@ def test_only_who_reads_the_owner_file_may_ask(tmp_path: Path) -> None:
             assert await ask(proxy.port, missing, right) == 409
 
     asyncio.run(serve())
+
+
+def test_a_backup_holds_what_the_file_holds(
+    file: tuple[Path, dict[str, str]], tmp_path: Path
+) -> None:
+    db, ids = file
+    target = tmp_path / "copy" / "b.db"
+    target.parent.mkdir()
+    assert "checked" in out("backup", target, "--db", db)
+    assert set(rows(target)) == set(ids.values())
+    assert "is sound" in out("verify", "--db", target)
+    told = complaint("backup", target, "--db", db, code=2)
+    assert "there already" in told
+    told = complaint("backup", tmp_path / "no" / "b.db", "--db", db, code=3)
+    assert "cannot be written" in told
