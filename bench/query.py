@@ -7,7 +7,7 @@ import random
 import resource
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import stock
@@ -24,6 +24,10 @@ from storage.reading import open_library
 PAGE_ROWS = 50
 FAR_PAGES = 1000
 DRAWS = 12  # of values for each field and each pair of fields
+
+
+Times = dict[str, list[tuple[float, float]]]
+"""For each kind of filter the milliseconds of each page, and those of a processor."""
 
 
 def options() -> argparse.Namespace:
@@ -64,9 +68,9 @@ def prepared(folder: Path, rows: int, *, words: bool) -> Path:
     return path
 
 
-def asked(path: Path, texts: Iterator[tuple[str, str]]) -> dict[str, list[float]]:
+def asked(path: Path, texts: Iterator[tuple[str, str]]) -> Times:
     """Return for each kind of filter the milliseconds of its pages."""
-    times: dict[str, list[float]] = {}
+    times: Times = {}
     slowest: list[tuple[float, str]] = []
     with open_library(path) as library:
         for kind, text in texts:
@@ -75,17 +79,18 @@ def asked(path: Path, texts: Iterator[tuple[str, str]]) -> dict[str, list[float]
             for where, cursor in (("first page", None), ("page 1000", far.cursor)):
                 if where == "page 1000" and cursor is None:
                     continue  # there are not so many
-                began = time.perf_counter()
+                began, busy = time.perf_counter(), time.thread_time()
                 found = page(library, query, limit=PAGE_ROWS, cursor=cursor, read=said)
+                took = (time.thread_time() - busy) * 1000
                 spent = (time.perf_counter() - began) * 1000
-                times.setdefault(f"{kind}, {where}", []).append(spent)
+                times.setdefault(f"{kind}, {where}", []).append((spent, took))
                 slowest.append((spent, f"{where}: {text} ({len(found.rows)} rows)"))
     for spent, what in sorted(slowest, reverse=True)[:5]:
         say(f"  slowest: {spent:.1f} ms {what}")
     return times
 
 
-def filters(path: Path) -> dict[str, list[float]]:
+def filters(path: Path) -> Times:
     """Measure each field alone, and each pair of fields."""
     draw = random.Random(4)
 
@@ -100,7 +105,7 @@ def filters(path: Path) -> dict[str, list[float]]:
     return asked(path, texts())
 
 
-def words(path: Path) -> dict[str, list[float]]:
+def words(path: Path) -> Times:
     """Measure searches for words."""
     draw = random.Random(5)
 
@@ -112,20 +117,25 @@ def words(path: Path) -> dict[str, list[float]]:
     return asked(path, texts())
 
 
-def quantile(times: list[float], share: float) -> float:
+def quantile(times: Sequence[float], share: float) -> float:
     """Return the time that this share of all does not exceed."""
     ordered = sorted(times)
     return ordered[min(int(share * len(ordered)), len(ordered) - 1)]
 
 
-def show(title: str, times: dict[str, list[float]]) -> dict[str, object]:
+def show(title: str, times: Times) -> dict[str, object]:
     """Print a table of times, and return its figures."""
-    print(f"\n{title:<40}{'asked':>8}{'p50 ms':>10}{'p99 ms':>10}{'most':>10}")
+    heads = ("asked", "p50 ms", "p99 ms", "most", "cpu p50", "cpu p99", "cpu most")
+    print(f"\n{title:<36}" + "".join(f"{head:>9}" for head in heads))
     figures: dict[str, object] = {}
     for kind, its in times.items():
-        p50, p99, most = quantile(its, 0.5), quantile(its, 0.99), max(its)
-        print(f"{kind:<40}{len(its):>8}{p50:>10.1f}{p99:>10.1f}{most:>10.1f}")
-        figures[kind] = {"count": len(its), "p50": p50, "p99": p99, "most": most}
+        told = [
+            value
+            for column in zip(*its, strict=True)
+            for value in (quantile(column, 0.5), quantile(column, 0.99), max(column))
+        ]
+        print(f"{kind:<36}{len(its):>9}" + "".join(f"{ms:>9.1f}" for ms in told))
+        figures[kind] = {"asked": len(its), **dict(zip(heads[1:], told, strict=True))}
     return figures
 
 

@@ -60,9 +60,10 @@ class Callers:
             )
         return fingerprint
 
-    def reader(self, key: bytes | None, *, held: bool) -> str:
+    def reader(self, key: bytes | None, *, held: bool | None) -> str:
         """Return the fingerprint of a caller that may read what it recorded.
 
+        Shapes: with `held` None it reads of no one upstream, so any key will do.
         Raises: `WhoError` where no key is presented; as `admit`.
         """
         if not key:
@@ -71,6 +72,8 @@ class Callers:
                 "'Authorization: Bearer ...'.",
                 code="missing_api_key",
             )
+        if held is None:
+            return project_of(key, self._secret)
         return self.admit(key, held=held)
 
 

@@ -171,6 +171,88 @@ def export(
     _end(exporting.export(db, form=form, out=out, filters=wanted))
 
 
+Names = Annotated[list[str] | None, typer.Argument(help="Ids, or their starts.")]
+Query = Annotated[str | None, typer.Option(help="A filter; see the README.")]
+
+
+def tag(
+    names: Names = None,
+    *,
+    query: Query = None,
+    add: Annotated[list[str] | None, typer.Option(help="key=value.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="A key.")] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Add tags to exchanges, and take others from them."""
+    from proxy.commands import keeping
+
+    _end(
+        keeping.tag(
+            db,
+            names or [],
+            query=query,
+            add=add or [],
+            drop=drop or [],
+            as_json=as_json,
+        )
+    )
+
+
+def rm(
+    names: Names = None,
+    *,
+    query: Query = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do remove them.")] = False,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Remove exchanges for good: no byte of them stays in the file."""
+    from proxy.commands import keeping
+
+    _end(keeping.rm(db, names or [], query=query, yes=yes, as_json=as_json))
+
+
+def prune(
+    *,
+    bodies_days: Annotated[
+        float | None, typer.Option(min=0, help="Strip content older than this.")
+    ] = None,
+    rows_days: Annotated[
+        float | None, typer.Option(min=0, help="Remove what is older than this.")
+    ] = None,
+    most_bytes: Annotated[
+        int | None, typer.Option(min=0, help="Remove until the file is smaller.")
+    ] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Let go what the settings, or these flags, keep no longer."""
+    from proxy.commands import keeping
+
+    _end(
+        keeping.prune(
+            db,
+            bodies_days=bodies_days,
+            rows_days=rows_days,
+            most_bytes=most_bytes,
+            as_json=as_json,
+        )
+    )
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    *,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Copy the file as of now, while it may be recorded to."""
+    from proxy.commands import copying
+
+    _end(copying.back_up_to(db, target, as_json=as_json))
+
+
 def demo(*, db: Db = None) -> None:
     """Send seven calls to a scripted upstream, and list them."""
     from proxy.commands import demonstrating
@@ -189,6 +271,10 @@ cli.command("doctor")(doctor)
 cli.command("export")(export)
 cli.command("demo")(demo)
 cli.add_typer(cli_keys.cli, name="keys")
+cli.command("tag")(tag)
+cli.command("rm")(rm)
+cli.command("prune")(prune)
+cli.command("backup")(backup)
 
 
 def _end(code: int) -> None:

@@ -112,10 +112,7 @@ class Forward:
             heads = self._heads[route.upstream]
             head = heads.read(scope["headers"], scope["query_string"])
             first = plan(upstream.accepts)
-            self._refuse_unstored(first)
-            before = first.previous_response_id
-            if before and upstream.authorization is not None:  # it opens everybody's
-                await self._refuse_foreign(head.project, route, before)
+            await self._refuse(first, head, route)
         except ClientGone:
             return
         except SpiritsafeError as exc:
@@ -136,11 +133,18 @@ class Forward:
             del self._under_way[tape.id]
             tape.let_go()
 
-    def _refuse_unstored(self, plan: rules.Plan) -> None:
-        """Raise `NotStoredError` where the operator wants it kept or not asked."""
+    async def _refuse(self, plan: rules.Plan, head: Head, route: Route) -> None:
+        """Raise where a request is not to be sent at all.
+
+        `NotStoredError` where the operator wants it kept or not asked; `ValueRefused`
+        where our own key would go on from what another caller was answered.
+        """
         settings, recorder = self._wiring.settings, self._wiring.recorder
         if plan.record and settings.fails_closed and not recorder.stores:
             raise not_stored(low=recorder.low)
+        before = plan.previous_response_id
+        if before and self._upstreams[route.upstream].authorization is not None:
+            await self._refuse_foreign(head.project, route, before)
 
     def _tape(
         self,

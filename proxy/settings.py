@@ -257,6 +257,23 @@ class Settings(BaseSettings):
         default=True,
         description="Index what is kept, in a file beside it, for quick filters.",
     )
+    keep_bodies_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days after which only numbers and tags are kept; 0: for ever.",
+    )
+    keep_rows_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days after which an exchange is removed; 0: never.",
+    )
+    max_file_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Size of the file; failed, untagged, oldest go. 0: no bound.",
+    )
     hold_timeout_s: float = Field(
         default=2.0, gt=0, description="Longest wait for a commit before release."
     )
@@ -346,7 +363,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _opened_by_a_token(self) -> Self:
-        if self.console_token is None and not is_loopback(self.listen):
+        reached = ":" in self.listen and not is_loopback(self.listen)
+        if self.console_token is None and reached:
             raise ValueError(
                 f"console_token: '{self.listen}' can be reached by others, and what is "
                 "recorded is read there: set SPIRITSAFE_CONSOLE_TOKEN, for one to what "

@@ -99,6 +99,7 @@ class Readers:
                 while not work.done():  # its turn ends with it
                     loan.break_off()
                     await asyncio.wait((work,), timeout=_AGAIN_S)
+                work.exception()  # nobody is left to be told of it
                 raise
             if done:
                 return work.result()

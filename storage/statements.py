@@ -21,7 +21,9 @@ def text_of(statement: ClauseElement) -> str:
 
 def bound(statement: ClauseElement) -> tuple[str, tuple[object, ...]]:
     """Return a query as text and its values, as `sqlite3` takes them."""
-    compiled = statement.compile(dialect=_dialect)
+    compiled = statement.compile(
+        dialect=_dialect, compile_kwargs={"render_postcompile": True}
+    )
     if not isinstance(compiled, SQLCompiler):  # pragma: no cover  only DDL is not
         raise TypeError(f"{statement} is no query")
     names = compiled.positiontup or ()

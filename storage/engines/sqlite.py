@@ -148,6 +148,12 @@ def give_back(connection: sqlite3.Connection, *, pages: int) -> int:
     return int(left) if mode else 0
 
 
+def write_anew(connection: sqlite3.Connection) -> None:
+    """Write a whole file anew, as one that can give room back."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("VACUUM")
+
+
 def wal_bytes(path: Path) -> int:
     """Return the size of the log, by `stat`: opening it would drop SQLite's locks."""
     try:

@@ -7,6 +7,7 @@ from pydantic import SecretStr, ValidationError
 
 from proxy.settings import Settings, UpstreamSettings, is_loopback
 
+TOKEN = SecretStr("t" * 16)
 ELSEWHERE = UpstreamSettings(url="https://elsewhere.example/v1")
 
 
@@ -49,6 +50,21 @@ def test_tokens_come_as_a_text_or_a_list_and_are_hard_to_guess() -> None:
         with pytest.raises(ValidationError, match="openssl rand"):
             Settings(proxy_tokens=(SecretStr(weak),))
     assert () == Settings().tokens_issued
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "10.1.2.3:80", ":80"])
+def test_what_others_reach_takes_a_console_token(listen: str) -> None:
+    with pytest.raises(ValidationError, match="console_token"):
+        Settings(listen=listen)
+    assert Settings(listen=listen, console_token=TOKEN)
+    assert Settings(listen="unix:/somewhere").console_token is None
+
+
+@pytest.mark.parametrize("token", ["", "t" * 15, "t" * 15 + "\n", "t" * 15 + "é"])
+def test_a_token_that_could_be_guessed_or_not_be_sent_is_refused(token: str) -> None:
+    with pytest.raises(ValidationError, match="16 characters of ASCII"):
+        Settings(console_token=SecretStr(token))
+    assert "t" * 16 not in repr(Settings(console_token=TOKEN))
 
 
 def test_names_come_as_a_text_or_a_list() -> None:

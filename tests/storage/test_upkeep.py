@@ -64,8 +64,7 @@ async def test_no_byte_of_what_was_removed_is_left(tmp_path: Path, seed: int) ->
             some = [order.pop() for _ in range(min(len(order), rng.choice([1, 3, 9])))]
             change = changes.strip if seed == 3 else changes.remove
             await recorder.change(partial(change, seqs=[at + 1 for at in some]))
-            await upkeep.shrink()
-            assert await upkeep.cleanse()
+            assert await upkeep.finish()
             data = held(tmp_path)
             for at, mark in enumerate(marks):
                 left = sum(
@@ -81,18 +80,16 @@ async def test_the_room_of_what_was_removed_is_given_back(tmp_path: Path) -> Non
     texts = [rng.randbytes(30_000).hex() for _ in range(40)]
     async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
         upkeep = Upkeep(recorder, path)
-        assert await upkeep.cleanse()
+        assert await upkeep.finish()
         empty = path.stat().st_size
         await keep(recorder, *(exchange(chat(("user", text))) for text in texts))
-        await upkeep.cleanse()
+        await upkeep.finish()
         full = path.stat().st_size
         await recorder.change(partial(changes.remove, seqs=range(1, 40)))
-        await upkeep.shrink()
-        assert await upkeep.cleanse()
+        assert await upkeep.finish()
         assert empty < path.stat().st_size < full / 10
         await recorder.change(partial(changes.remove, seqs=[40]))
-        await upkeep.shrink()
-        assert await upkeep.cleanse()
+        assert await upkeep.finish()
         assert path.stat().st_size <= empty + 4 * 4096
     assert sound(path)
 
@@ -108,9 +105,9 @@ async def test_who_reads_all_the_time_is_told_of(
         reader.execute("BEGIN")
         reader.execute("SELECT count(*) FROM exchanges").fetchall()
         await recorder.change(partial(changes.remove, seqs=[1]))
-        assert not await Upkeep(recorder, path).cleanse()
+        assert not await Upkeep(recorder, path).finish()
         reader.close()
-        assert await Upkeep(recorder, path).cleanse()
+        assert await Upkeep(recorder, path).finish()
 
 
 def test_only_a_page_of_a_tree_has_unused_bytes() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 from tests.living import Living, RawClient, living_proxy
 from tests.scripted_upstream import (
     RawRequest,
+    Script,
     ScriptedUpstream,
     Wire,
     scripted_upstream,
@@ -110,14 +111,8 @@ class Reading:
         return [item["id"] for item in answer.json["data"]]
 
 
-@contextlib.asynccontextmanager
-async def reading(
-    folder: Path, *, tokens: Sequence[str] = (), **settings: Any
-) -> AsyncIterator[Reading]:
-    """Run an upstream that has no such API, and a proxy that has.
-
-    With `tokens` the proxy sends the key in HELD_KEY to its default upstream.
-    """
+def without_reading() -> Script:
+    """Return an upstream that gives nothing back that it has answered."""
     numbers = itertools.count(1)
 
     async def script(request: RawRequest, wire: Wire) -> None:
@@ -127,8 +122,19 @@ async def reading(
             return
         await wire.answer(json.dumps(answer_to(request, next(numbers))).encode())
 
+    return script
+
+
+@contextlib.asynccontextmanager
+async def reading(
+    folder: Path, *, tokens: Sequence[str] = (), **settings: Any
+) -> AsyncIterator[Reading]:
+    """Run an upstream that has no such API, and a proxy that has.
+
+    With `tokens` the proxy sends the key in HELD_KEY to its default upstream.
+    """
     async with (
-        scripted_upstream(script) as upstream,
+        scripted_upstream(without_reading()) as upstream,
         living_proxy(
             folder / "s.db",
             upstream.url,
