@@ -188,7 +188,7 @@ async def test_what_the_client_wants_nobody_to_store_is_not_given_back(
         assert [stored] == await here.ids()
 
 
-async def test_of_one_id_given_twice_the_newest_is_shown(tmp_path: Path) -> None:
+async def test_s31_of_one_id_given_twice_the_newest_is_shown(tmp_path: Path) -> None:
     async with reading(tmp_path) as here:
         for text in ("old", "middle", "new"):
             await here.chat(text, user="same-id")
