@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxy.stored import completions
 from storage.reading import open_library
 from tests.living import RawClient
 from tests.proxy.stored.scene import ALICE, BOB, reading
@@ -76,6 +77,23 @@ async def test_lists_are_paged_by_the_id_of_their_last_item(tmp_path: Path) -> N
             assert expected == seen
         assert names == await here.ids()  # the API's own default
         assert (404, None, "not_found") == (await here.get("?after=nothing")).error
+
+
+async def test_a_page_of_large_completions_ends_early(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(completions, "MOST_PAGE_BYTES", 1000)
+    async with reading(tmp_path) as here:
+        names = [await here.chat("x" * size) for size in (10, 5000, 5000, 10, 10)]
+        seen: list[str] = []
+        sizes = []
+        more = True
+        while more:
+            page = (await here.get(f"?after={seen[-1]}" if seen else "")).json
+            sizes.append(len(page["data"]))
+            seen += [item["id"] for item in page["data"]]
+            more = page["has_more"]
+    assert (names, [1, 1, 1, 2]) == (seen, sizes)
 
 
 async def test_lists_are_filtered_by_model_and_exact_metadata(tmp_path: Path) -> None:
