@@ -7,7 +7,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import (
     Field,
-    SecretStr,
     ValidationError,
     field_validator,
     model_validator,
@@ -20,6 +19,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from proxy.tokens import Token
 from proxy.upstream.settings import UpstreamSettings
 
 MIB = 1024 * 1024
@@ -30,9 +30,6 @@ FILE = Path("spiritsafe.toml")
 NO_FILE = "db: it names no file: write a path, such as ./spiritsafe.db"
 
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
-LEAST_TOKEN = 16
-"""Characters of a console token: fewer could be guessed over a network."""
-
 OWN_PATHS = frozenset({"v1", "healthz", "readyz", "metrics", "api", "console"})
 """First segments of our own paths: no upstream could be reached under them."""
 
@@ -46,10 +43,6 @@ def is_loopback(listen: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _is_token(text: str) -> bool:
-    return len(text) >= LEAST_TOKEN and text.isascii() and text.isprintable()
 
 
 class Settings(BaseSettings):
@@ -76,11 +69,11 @@ class Settings(BaseSettings):
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
     )
-    console_token: SecretStr | None = Field(
+    console_token: Token | None = Field(
         default=None,
         description="Opens all of `/api`; needed where others reach `listen`.",
     )
-    proxy_tokens: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
+    proxy_tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
         default=(),
         description="Needed for upstreams with a `key_env`; comma-separated.",
     )
@@ -200,34 +193,12 @@ class Settings(BaseSettings):
             for key, text in (pair.split("=", 1) for pair in pairs)
         }
 
-    @field_validator("served_names", mode="before")
+    @field_validator("served_names", "proxy_tokens", mode="before")
     @classmethod
     def _names_from_text(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
         return tuple(name.strip() for name in value.split(",") if name.strip())
-
-    @field_validator("proxy_tokens", mode="before")
-    @classmethod
-    def _tokens_from_text(cls, value: object) -> object:
-        if not isinstance(value, str):
-            return value
-        return tuple(token.strip() for token in value.split(",") if token.strip())
-
-    @field_validator("proxy_tokens", "console_token")
-    @classmethod
-    def _hard_to_guess(
-        cls, value: tuple[SecretStr, ...] | SecretStr | None
-    ) -> tuple[SecretStr, ...] | SecretStr | None:
-        given = value if isinstance(value, tuple) else (value,)
-        for secret in given:
-            token = None if secret is None else secret.get_secret_value()
-            if token is not None and not _is_token(token):
-                raise ValueError(
-                    f"a token has {LEAST_TOKEN} characters of ASCII at least: take "
-                    "what 'openssl rand -hex 32' prints"
-                )
-        return value
 
     @field_validator("db")
     @classmethod

@@ -7,13 +7,14 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from proxy.api.models import EXCHANGE_ID
 from proxy.bodies import timely
 from proxy.errors import ClientError, NotFoundError, TooLargeError
 
 MOST_BODY_BYTES = 4 * 1024 * 1024
 MOST_PARAMETERS = 64
 MOST_TOLD = 200
+
+_ID = re.compile(r"ex_[0-9a-f]{32}")
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -77,7 +78,7 @@ def exchange_id(request: Request) -> str:
     Raises: `NotFoundError` for what is none.
     """
     name = str(request.path_params["id"])
-    if not re.fullmatch(EXCHANGE_ID, name):
+    if not _ID.fullmatch(name):
         raise NotFoundError(
             "This is no id of an exchange: it is ex_ and 32 hexadecimal digits."
         )

@@ -9,12 +9,14 @@ from tests.proxy.commands.recording import complaint, empty, out, spiritsafe
 from tests.test_house import ROOT
 
 COMMANDS = [
-    "serve", "list", "show", "tail", "stats", "verify", "doctor", "export", "demo",
+    "serve", "list", "search", "show", "tail", "stats", "prices", "verify", "doctor",
+    "export", "demo",
     "keys",
 ]  # fmt: skip
 GROUPED = ["keys list", "keys assign", "keys identify"]
 READING = {
     "list": ["list"],
+    "search": ["search", "word"],
     "show": ["show", "ex_1"],
     "tail": ["tail"],
     "stats": ["stats"],
@@ -82,7 +84,7 @@ def test_a_settings_file_that_cannot_be_read_is_a_sentence(tmp_path: Path) -> No
 
 def test_the_file_of_the_settings_is_read(tmp_path: Path) -> None:
     db = empty(tmp_path / "named.db")
-    assert "[]\n" == out("list", "--json", SPIRITSAFE_DB=str(db))
+    assert "" == out("list", "--json", SPIRITSAFE_DB=str(db))
 
 
 def test_a_traceback_is_shown_to_those_who_ask(tmp_path: Path) -> None:
