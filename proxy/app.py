@@ -113,7 +113,10 @@ class App:
                 stack.push_async_callback(transport.aclose)
                 self._upstreams[name] = Upstream(name, its, transport, mark=mark)
             forward = Forward(
-                Wiring(settings, self._recorder, self._meters, self._clock),
+                Wiring(
+                    *(settings, self._recorder, self._meters, self._clock),
+                    masker=settings.masker(),
+                ),
                 self._upstreams,
                 through,
                 budgets=budgets(settings),

@@ -23,6 +23,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from proxy.mask import Masker, Rule
+
 MIB = 1024 * 1024
 
 FILE = Path("spiritsafe.toml")
@@ -144,6 +146,27 @@ class UpstreamSettings(BaseModel):
         return key.encode("ascii")
 
 
+class RedactSettings(BaseModel):
+    """One thing that is masked in what is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$", description="What the record calls it."
+    )
+    pattern: str = Field(default="", description="What is masked in any text, in RE2.")
+    path: str = Field(
+        default="", description="Where all text is, such as $.messages[*].content."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if bool(self.pattern) == bool(self.path):
+            raise ValueError("a rule has a pattern or a path, and not both")
+        Masker([Rule(self.name, self.pattern, self.path)])
+        return self
+
+
 class Settings(BaseSettings):
     """All that can be set: flag over `SPIRITSAFE_…` over file over these defaults."""
 
@@ -241,6 +264,9 @@ class Settings(BaseSettings):
         default=True,
         description="Index what is kept, in a file beside it, for quick filters.",
     )
+    redact: tuple[RedactSettings, ...] = Field(
+        default=(), description="Rules for what is masked in all that is kept."
+    )
     keep_bodies_days: float = Field(
         default=0,
         ge=0,
@@ -333,6 +359,11 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Return the sources, strongest first: flags, environment, file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+    def masker(self) -> Masker | None:
+        """Return what masks the stored copy; None where nothing is to be."""
+        rules = [Rule(its.name, its.pattern, its.path) for its in self.redact]
+        return Masker(rules) if rules else None
 
     @property
     def fails_closed(self) -> bool:
