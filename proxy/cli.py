@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from proxy import cli_keys
 from proxy.commands import telling
 from proxy.commands.errors import CannotStart, CommandError
 
@@ -269,6 +270,7 @@ cli.command("verify")(verify)
 cli.command("doctor")(doctor)
 cli.command("export")(export)
 cli.command("demo")(demo)
+cli.add_typer(cli_keys.cli, name="keys")
 cli.command("tag")(tag)
 cli.command("rm")(rm)
 cli.command("prune")(prune)

@@ -8,10 +8,11 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
-from typing import TypeAlias
+from typing import Self, TypeAlias
 
 import msgspec
 import re2  # type: ignore[import-untyped]  # it has no types
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.records import Edit, Exchange, Progress
 
@@ -284,3 +285,24 @@ def _spliced(text: str, changed: Sequence[_Text]) -> str:
 
 def _start(text: _Text) -> int:
     return text.start
+
+
+class RedactSettings(BaseModel):
+    """One thing that is masked in what is kept."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(
+        pattern=r"^[A-Za-z0-9_-]{1,64}$", description="What the record calls it."
+    )
+    pattern: str = Field(default="", description="What is masked in any text, in RE2.")
+    path: str = Field(
+        default="", description="Where all text is, such as $.messages[*].content."
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> Self:
+        if bool(self.pattern) == bool(self.path):
+            raise ValueError("a rule has a pattern or a path, and not both")
+        Masker([Rule(self.name, self.pattern, self.path)])
+        return self

@@ -23,7 +23,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from proxy.mask import Masker, Rule
+from proxy.mask import Masker, RedactSettings, Rule
+from proxy.tokens import Token
 
 MIB = 1024 * 1024
 
@@ -146,27 +147,6 @@ class UpstreamSettings(BaseModel):
         return key.encode("ascii")
 
 
-class RedactSettings(BaseModel):
-    """One thing that is masked in what is kept."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9_-]{1,64}$", description="What the record calls it."
-    )
-    pattern: str = Field(default="", description="What is masked in any text, in RE2.")
-    path: str = Field(
-        default="", description="Where all text is, such as $.messages[*].content."
-    )
-
-    @model_validator(mode="after")
-    def _is_one(self) -> Self:
-        if bool(self.pattern) == bool(self.path):
-            raise ValueError("a rule has a pattern or a path, and not both")
-        Masker([Rule(self.name, self.pattern, self.path)])
-        return self
-
-
 class Settings(BaseSettings):
     """All that can be set: flag over `SPIRITSAFE_…` over file over these defaults."""
 
@@ -190,6 +170,14 @@ class Settings(BaseSettings):
     )
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
+    )
+    console_token: Token | None = Field(
+        default=None,
+        description="Opens all of `/api`; needed where others reach `listen`.",
+    )
+    proxy_tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
+        default=(),
+        description="Needed for upstreams with a `key_env`; comma-separated.",
     )
     served_names: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -310,7 +298,7 @@ class Settings(BaseSettings):
             for key, text in (pair.split("=", 1) for pair in pairs)
         }
 
-    @field_validator("served_names", mode="before")
+    @field_validator("served_names", "proxy_tokens", mode="before")
     @classmethod
     def _names_from_text(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -340,11 +328,23 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _keys_stay_home(self) -> Self:
         held = [name for name, its in self.upstreams.items() if its.key_env]
-        if held and not is_loopback(self.listen):
+        if held and not self.proxy_tokens and not is_loopback(self.listen):
             raise ValueError(
                 f"upstream '{held[0]}' sends a key that the proxy holds (key_env), and "
-                f"'{self.listen}' can be reached by others, who would spend it: listen "
-                "on 127.0.0.1 or unix:/path, or let clients send their own keys"
+                f"'{self.listen}' can be reached by others, who would spend it: give "
+                "out proxy_tokens, or listen on 127.0.0.1 or unix:/path, or let "
+                "clients send their own keys"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _opened_by_a_token(self) -> Self:
+        reached = ":" in self.listen and not is_loopback(self.listen)
+        if self.console_token is None and reached:
+            raise ValueError(
+                f"console_token: '{self.listen}' can be reached by others, and what is "
+                "recorded is read there: set SPIRITSAFE_CONSOLE_TOKEN, for one to what "
+                "'openssl rand -hex 32' prints, or listen on 127.0.0.1 or unix:/path"
             )
         return self
 
@@ -371,6 +371,11 @@ class Settings(BaseSettings):
         return self.on_storage_failure == "fail_closed"
 
     @property
+    def tokens_issued(self) -> tuple[bytes, ...]:
+        """The tokens that callers of upstreams with a held key present."""
+        return tuple(it.get_secret_value().encode() for it in self.proxy_tokens)
+
+    @property
     def is_unix(self) -> bool:
         """Whether it listens on a socket in a folder, which no browser opens."""
         return self.listen.startswith("unix:")
@@ -385,4 +390,4 @@ class Settings(BaseSettings):
         return named
 
 
-__all__ = ["MIB", "Settings", "UpstreamSettings", "ValidationError"]
+__all__ = ["MIB", "RedactSettings", "Settings", "UpstreamSettings", "ValidationError"]

@@ -161,6 +161,11 @@ class Recorder:
         return started_ns is None or self._monotonic_ns() - started_ns < _STALLED_NS
 
     @property
+    def batches(self) -> int:
+        """How many batches were settled: who follows asks it before the file."""
+        return self._batches
+
+    @property
     def counters(self) -> Counters:
         """The numbers of this run, P3's terms among them."""
         return msgspec.structs.replace(

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement, Insert, insert
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from storage.tables import exchanges, nodes, parts, payloads, pieces, tags
+from storage.tables import callers, exchanges, nodes, parts, payloads, pieces, tags
 
 _dialect = sqlite.dialect(paramstyle="qmark")
 
@@ -21,7 +21,9 @@ def text_of(statement: ClauseElement) -> str:
 
 def bound(statement: ClauseElement) -> tuple[str, tuple[object, ...]]:
     """Return a query as text and its values, as `sqlite3` takes them."""
-    compiled = statement.compile(dialect=_dialect)
+    compiled = statement.compile(
+        dialect=_dialect, compile_kwargs={"render_postcompile": True}
+    )
     if not isinstance(compiled, SQLCompiler):  # pragma: no cover  only DDL is not
         raise TypeError(f"{statement} is no query")
     names = compiled.positiontup or ()
@@ -65,5 +67,6 @@ REPLACE_EXCHANGE = _insert(exchanges, "OR REPLACE")
 INSERT_PAYLOAD = _insert(payloads, "OR REPLACE")
 INSERT_PIECE = _insert(pieces)
 INSERT_NODE = _insert(nodes)
+INSERT_CALLER = _insert(callers, "OR IGNORE")
 INSERT_TAG = _insert(tags, "OR IGNORE")
 INSERT_PART = _insert(parts)

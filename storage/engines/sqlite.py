@@ -56,7 +56,7 @@ class Connection(aiosqlite.Connection):
 
         Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
         """
-        connection = cls(partial(_connect_writer, path), iter_chunk_size=64)
+        connection = cls(partial(open_writer, path), iter_chunk_size=64)
         try:
             await connection
         except BaseException:
@@ -77,15 +77,19 @@ class Connection(aiosqlite.Connection):
         return result
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
     """Return a connection that can read and nothing else.
+
+    With `any_thread` it may go from one thread to another, used by one at a time.
 
     Even one opened read-only resets the log with a `wal_checkpoint` once all of it is
     copied, `query_only` or not (reliability.md, fact 10): the authorizer forbids it.
     Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=not any_thread
+    )
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.set_authorizer(_deny_checkpoint)
@@ -158,7 +162,11 @@ def wal_bytes(path: Path) -> int:
         return 0
 
 
-def _connect_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Return a connection that writes, with the tables brought up to date.
+
+    Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
+    """
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     try:
         version(connection)

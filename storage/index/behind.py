@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 _BUSY_RATIO, _BUSY_S = 9.0, 0.25
 _QUIET_RATIO = 0.25
 
+_ALONE_S = 1.0  # of a step where nobody waits: large ones write each bitmap once
 _OPENED_S = 0.5
 _IDLE_S = 1.0
 _FAILED_S = 5.0
@@ -124,7 +125,7 @@ def catch_up(database: Path, read: Reader | None) -> Generator[int, None, None]:
         return
     with owner, closing(Indexer(database, read=read)) as indexer:
         try:
-            while indexer.step():
+            while indexer.step(_ALONE_S):
                 yield indexer.rows_behind if read is None else indexer.words_behind
         except DatabaseInUse:  # a recorder was started meanwhile
             return

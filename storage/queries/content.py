@@ -11,7 +11,6 @@ from typing import NamedTuple, TypeAlias
 
 from storage.assemble import Kept
 from storage.reading import Library
-from storage.verify import DAMAGE
 
 TOKENS = "unicode61 remove_diacritics 2"
 """How a text is cut into words, here and wherever else it is searched."""
@@ -34,11 +33,14 @@ NOTHING = Said("", frozenset())
 
 
 class Contents:
-    """Gives a library's connection the functions that a predicate asks."""
+    """Gives a library's connection the functions that a predicate asks.
 
-    def __init__(self, library: Library, read: Reader) -> None:
+    Shapes: `tell` says by its number what an exchange says.
+    """
+
+    def __init__(self, library: Library, tell: Callable[[int], Said]) -> None:
         self._library = library
-        self._read = read
+        self._tell = tell
         self._seq = 0
         self._said = NOTHING
         self._searched = 0
@@ -56,7 +58,8 @@ class Contents:
         if self._searched != seq:
             self._words.execute("DELETE FROM documents")
             insert = "INSERT INTO documents (text) VALUES (?)"
-            self._words.execute(insert, (said.text,))
+            text = said.text.encode("utf-8", "replace").decode()  # JSON spells halves
+            self._words.execute(insert, (text,))
             self._searched = seq
         query = "SELECT 1 FROM documents WHERE documents MATCH ?"
         return self._words.execute(query, (phrase,)).fetchone() is not None
@@ -76,15 +79,6 @@ class Contents:
 
     def _of(self, seq: int) -> Said:
         if self._seq != seq:
-            self._said = self._whole(seq)
+            self._said = self._tell(seq)
             self._seq = seq
         return self._said
-
-    def _whole(self, seq: int) -> Said:
-        rows = self._library.after(seq - 1, limit=1)
-        if not rows or rows[0].seq != seq or not rows[0].content_kept:
-            return NOTHING
-        try:
-            return self._read(self._library.whole(rows[0]))
-        except DAMAGE:  # `verify` tells of it; a search passes it by
-            return NOTHING

@@ -3,28 +3,27 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import closing, nullcontext
+from contextlib import ExitStack, closing
+from pathlib import Path
 
 import msgspec
-import orjson
-from sqlalchemy import func, literal, select
+from sqlalchemy import func, select
 
-from storage.assemble import Row, row_columns
-from storage.errors import BadCursor, BadQuery
-from storage.queries.content import Contents, Reader
-from storage.queries.predicate import Condition, predicate, reads_content
+from storage.assemble import Row
+from storage.errors import BadCursor
+from storage.index import reader
+from storage.queries.conditions import asking
+from storage.queries.content import Reader
+from storage.queries.looking import Look
 from storage.queries.tree import Node
-from storage.reading import Library, Query
+from storage.reading import Library
 from storage.statements import bound
 from storage.tables import exchanges
 
 DEADLINE_S = 2.0
 
-WINDOW_ROWS = 4096
-"""Rows that one statement looks at: about 20 ms where none of them matches."""
-
-WINDOW_BODIES = 64
-"""The same where bodies have to be read."""
+AT_ONCE = 500
+"""Rows of one page where all are wanted: short reads let the log be copied back."""
 
 _CURSOR = re.compile(r"([no])(\d{1,18})", re.ASCII)
 
@@ -73,30 +72,34 @@ def page(
     `read` tells what an exchange says, for filters of its text.
     Raises: `BadCursor`; `BadQuery` for such a filter without `read`.
     """
+    until = time.monotonic() + deadline_s
     last = newest(library)
-    start = _start(cursor, newest_first=newest_first, last=last)
-    dear = reads_content(query)
-    if dear and read is None:
-        raise BadQuery("the text of exchanges cannot be searched here", 1)
-    contents = Contents(library, read) if dear and read else None
-    with closing(contents) if contents else nullcontext():
-        scan = _Scan(library, _condition(query, projects), newest_first=newest_first)
-        size = WINDOW_BODIES if dear else WINDOW_ROWS
-        until = time.monotonic() + deadline_s
-        found: list[Row] = []
-        reached = start
-        for low, high in scan.windows(start, last, size):
-            found += scan.rows(low, high, limit=limit + 1 - len(found))
-            if len(found) > limit:
-                found.pop()
-                reached = found[-1].seq
+    start = reached = _start(cursor, newest_first=newest_first, last=last)
+    look = Look(
+        library, query, projects=projects, newest_first=newest_first, limit=limit
+    )
+    rows: list[Row] = []
+    with ExitStack() as stack:
+        index = None
+        if query is not None or projects is not None:  # else every row is wanted
+            opened = reader.opened(_path(library), library.connection)
+            index = stack.enter_context(opened)
+        stack.enter_context(asking(library, query, read))
+        steps = stack.enter_context(closing(look.steps(start, last, index)))
+        for step in steps:
+            rows += step.rows
+            reached = step.reached
+            if len(rows) > limit or time.monotonic() > until:
+                cursor = cursor_at(reached, newest_first=newest_first)
                 break
-            reached = low if newest_first else high
-            if time.monotonic() > until:
-                break
-        ended = reached <= 1 if newest_first else reached >= last
-        cursor = None if ended else cursor_at(reached, newest_first=newest_first)
-        return Page(found, cursor, unindexed=last, reached=reached)
+        else:
+            cursor, reached = None, 0 if newest_first else last
+        unindexed = last - (index.progress.indexed if index else 0)
+    if len(rows) > limit:
+        del rows[limit:]
+        reached = rows[-1].seq
+        cursor = cursor_at(reached, newest_first=newest_first)
+    return Page(rows, cursor, unindexed=max(unindexed, 0), reached=reached)
 
 
 def everything(
@@ -115,7 +118,7 @@ def everything(
             projects=projects,
             newest_first=False,
             cursor=cursor,
-            limit=500,
+            limit=AT_ONCE,
             read=read,
         )
         yield from found.rows
@@ -131,38 +134,5 @@ def _start(cursor: str | None, *, newest_first: bool, last: int) -> int:
     return min(int(found[2]), last + 1)
 
 
-def _condition(query: Node | None, projects: frozenset[str] | None) -> Condition | None:
-    wanted = None if query is None else predicate(query)
-    if projects is None:
-        return wanted
-    given = func.json_each(literal(orjson.dumps(sorted(projects)).decode()))
-    seen = exchanges.c.project.in_(select(given.table_valued("value").c.value))
-    return seen if wanted is None else seen & wanted
-
-
-class _Scan:
-    """Looks at rows a window at a time, so that it can stop between two."""
-
-    def __init__(
-        self, library: Library, condition: Condition | None, *, newest_first: bool
-    ) -> None:
-        self._connection = library.connection
-        self._newest_first = newest_first
-        query: Query = select(*row_columns)
-        if condition is not None:
-            query = query.where(condition)
-        self._query = query.order_by(_seq.desc() if newest_first else _seq)
-
-    def rows(self, first: int, last: int, *, limit: int) -> list[Row]:
-        """Return the rows that match among those with these numbers."""
-        query = self._query.where(_seq.between(first, last)).limit(limit)
-        return [Row(*row) for row in self._connection.execute(*bound(query))]
-
-    def windows(self, start: int, last: int, size: int) -> Iterator[tuple[int, int]]:
-        """Yield the first and last number of each window behind `start`."""
-        if self._newest_first:
-            for high in range(start - 1, 0, -size):
-                yield max(1, high - size + 1), high
-        else:
-            for low in range(start + 1, last + 1, size):
-                yield low, min(last, low + size - 1)
+def _path(library: Library) -> Path:
+    return Path(library.connection.execute("PRAGMA database_list").fetchone()[2])

@@ -2,11 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
 from random import Random
+from sqlite3 import Connection
 
+import msgspec
 import pytest
 
 from storage.assemble import Kept
+from storage.changes import replace_tags
+from storage.index.indexer import Indexer
 from storage.queries.content import Said
 from storage.reading import Library, open_library
 from storage.recorder import Recorder
@@ -15,6 +21,7 @@ from tests.storage.make import NOW_AT, clock, exchange
 from tests.storage.queries import naive
 
 COUNT = 60
+NEW_TAGS = {naive.KEYS[0]: naive.TEXTS[0]}
 
 
 class Shelf:
@@ -63,17 +70,48 @@ def made() -> list[Exchange]:
     ]
 
 
-@pytest.fixture(scope="package")
-def shelf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shelf]:
+def indexed(path: Path) -> None:
+    """Bring the index up to all rows, with their words."""
+    with closing(Indexer(path, read=read)) as indexer:
+        while indexer.step():
+            pass
+
+
+async def record(path: Path, exchanges: list[Exchange]) -> None:
+    async with Recorder.open(path, clock=clock) as recorder:
+        for one in exchanges:
+            recorder.accept(one.id)
+            await recorder.keep(one)
+
+
+async def retag(path: Path, seqs: range, tags: dict[str, str]) -> None:
+    """Change the tags of some rows, which the index then has wrong."""
+
+    def change(connection: Connection) -> None:
+        for seq in seqs:
+            replace_tags(connection, seq, tags)
+
+    async with Recorder.open(path, clock=clock) as recorder:
+        await recorder.change(change)
+
+
+@pytest.fixture(scope="package", params=["no index", "an index", "an old index"])
+def shelf(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Shelf]:
+    """A file of which the index has nothing, all, or a part that has changed since."""
     path = tmp_path_factory.mktemp("queries") / "a.db"
     exchanges = made()
-
-    async def fill() -> None:
-        async with Recorder.open(path, clock=clock) as recorder:
-            for one in exchanges:
-                recorder.accept(one.id)
-                await recorder.keep(one)
-
-    asyncio.run(fill())
+    half = COUNT // 2
+    asyncio.run(record(path, exchanges[:half]))
+    if request.param == "an old index":
+        indexed(path)
+        asyncio.run(retag(path, range(3, 9), NEW_TAGS))
+        exchanges[2:8] = [
+            msgspec.structs.replace(one, tags=NEW_TAGS) for one in exchanges[2:8]
+        ]
+    asyncio.run(record(path, exchanges[half:]))
+    if request.param == "an index":
+        indexed(path)
     with open_library(path) as library:
         yield Shelf(library, exchanges)

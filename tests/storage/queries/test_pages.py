@@ -3,7 +3,7 @@
 import pytest
 
 from storage.errors import BadCursor, BadQuery
-from storage.queries import pages
+from storage.queries import looking
 from storage.queries.language import parse
 from storage.queries.pages import Page, cursor_at, everything, newest, page
 from storage.queries.tree import Node
@@ -47,7 +47,7 @@ def paged(
 def test_pages_follow_one_another_in_both_orders(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch, limit: int, window: int, text: str
 ) -> None:
-    monkeypatch.setattr(pages, "WINDOW_ROWS", window)
+    monkeypatch.setattr(looking, "WINDOW_ROWS", window)
     wanted = [
         one.id
         for one in shelf.exchanges
@@ -62,14 +62,12 @@ def test_pages_follow_one_another_in_both_orders(
 def test_a_page_that_runs_out_of_time_says_where_to_go_on(
     shelf: Shelf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pages, "WINDOW_ROWS", 10)
-    query = parse("model:none")
-    first = page(shelf.library, query, deadline_s=-1)
-    assert ([], cursor_at(COUNT - 9), COUNT - 9) == (
-        first.rows,
-        first.cursor,
-        first.reached,
-    )
+    monkeypatch.setattr(looking, "WINDOW_ROWS", 10)
+    monkeypatch.setattr(looking, "UNSURE_ROWS", 10)
+    monkeypatch.setattr("storage.index.candidates._FIRST_ROWS", 10)
+    first = page(shelf.library, parse("status>=0"), limit=COUNT, deadline_s=-1)
+    assert 0 < len(first.rows) < COUNT
+    assert cursor_at(first.reached) == first.cursor
     some = parse("status:200")
     for newest_first in (True, False):
         seen = paged(shelf, some, limit=50, newest_first=newest_first, deadline_s=-1)
@@ -132,5 +130,6 @@ def test_bodies_are_read_of_rows_alone_that_pass_the_rest(shelf: Shelf) -> None:
     query = parse("fox status:404")
     found = page(shelf.library, query, read=reading, limit=COUNT)  # type: ignore[arg-type]  # as above
     wanted = [one for one in shelf.exchanges if one.status == 404]
-    assert len(wanted) == len(asked)
+    # Fewer where the index knows the words of some.
+    assert len(asked) <= len(wanted)
     assert 0 < len(found.rows) < len(wanted)

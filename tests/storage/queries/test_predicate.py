@@ -30,7 +30,7 @@ def found(shelf: Shelf, text: str) -> list[str]:
 
 
 @given(tree=trees)
-@settings(max_examples=300)
+@settings(max_examples=100)
 def test_text_tree_and_rows_agree(shelf: Shelf, tree: Node) -> None:
     text = spelled(tree)
     again = parse(text)

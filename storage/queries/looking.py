@@ -1,0 +1,133 @@
+"""Looks at rows for a page, a few at a time, so that whoever pages can stop between.
+
+Rows that the index has come from its candidates, all others in windows of their
+numbers; the predicate decides wherever the index is not sure.
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from typing import NamedTuple
+
+import orjson
+from sqlalchemy import func, literal, select
+
+from storage.assemble import Row, row_columns
+from storage.index.candidates import Block, blocks
+from storage.index.reader import Index
+from storage.queries.conditions import of_projects
+from storage.queries.predicate import Condition, predicate, reads_content
+from storage.queries.tree import Node
+from storage.reading import Library, Query
+from storage.statements import bound
+from storage.tables import exchanges
+
+WINDOW_ROWS = 4096
+"""Rows that one statement looks at: about 20 ms where none of them matches."""
+
+WINDOW_BODIES = 64
+"""The same where bodies have to be read."""
+
+UNSURE_ROWS = 256
+UNSURE_BODIES = 16
+"""Candidates of the index that one statement looks at."""
+
+_seq = exchanges.c.seq
+
+
+class Step(NamedTuple):
+    """Some rows that match, in order, and the row up to which all are looked at."""
+
+    rows: list[Row]
+    reached: int
+
+
+class Look:
+    """One filter over one library, for one page."""
+
+    def __init__(
+        self,
+        library: Library,
+        query: Node | None,
+        *,
+        projects: frozenset[str] | None,
+        newest_first: bool,
+        limit: int,
+    ) -> None:
+        self._connection = library.connection
+        self._node = query
+        self._projects = projects
+        self._newest_first = newest_first
+        self._most = limit + 1  # one more tells that there is more
+        dear = reads_content(query)
+        self._window = WINDOW_BODIES if dear else WINDOW_ROWS
+        self._unsure = UNSURE_BODIES if dear else UNSURE_ROWS
+        rows: Query = select(*row_columns)
+        self._seen = rows.order_by(_seq.desc() if newest_first else _seq)
+        if projects is not None:
+            self._seen = self._seen.where(of_projects(projects))
+        self._matching = self._seen
+        if query is not None:
+            self._matching = self._matching.where(predicate(query))
+
+    def steps(
+        self, start: int, last: int, index: Index | None
+    ) -> Generator[Step, None, None]:
+        """Yield what matches behind `start`, and no further than `last`."""
+        if index is None:
+            yield from self._windows(start, last)
+        elif self._newest_first:
+            indexed = index.progress.indexed
+            yield from self._windows(start, last, down_to=indexed)
+            yield from self._candidates(index, min(start - 1, indexed))
+        else:
+            yield from self._candidates(index, start + 1)
+            yield from self._windows(max(start, index.progress.indexed), last)
+
+    def _windows(self, start: int, last: int, *, down_to: int = 0) -> Iterator[Step]:
+        size = self._window
+        if self._newest_first:
+            for high in range(start - 1, down_to, -size):
+                low = max(down_to + 1, high - size + 1)
+                yield Step(self._between(low, high), low)
+        else:
+            for low in range(start + 1, last + 1, size):
+                high = min(last, low + size - 1)
+                yield Step(self._between(low, high), high)
+
+    def _between(self, low: int, high: int) -> list[Row]:
+        return self._rows(self._matching.where(_seq.between(low, high)))
+
+    def _candidates(self, index: Index, from_seq: int) -> Iterator[Step]:
+        found = blocks(
+            index,
+            self._node,
+            projects=self._projects,
+            newest_first=self._newest_first,
+            from_seq=from_seq,
+        )
+        for block in found:
+            size = self._most if block.sure is True else self._unsure
+            for at in range(0, len(block.seqs), size):
+                seqs = block.seqs[at : at + size]
+                yield Step(self._decided(block, seqs), seqs[-1])
+
+    def _decided(self, block: Block, seqs: Sequence[int]) -> list[Row]:
+        if block.sure is True:
+            return self._rows(self._seen.where(_among(seqs)))
+        sure = block.sure or frozenset[int]()
+        rows = self._rows(
+            self._matching.where(_among([seq for seq in seqs if seq not in sure]))
+        )
+        known = [seq for seq in seqs if seq in sure]
+        if known:
+            rows += self._rows(self._seen.where(_among(known)))
+            rows.sort(key=lambda row: row.seq, reverse=self._newest_first)
+        return rows
+
+    def _rows(self, query: Query) -> list[Row]:
+        found = self._connection.execute(*bound(query.limit(self._most)))
+        return [Row(*row) for row in found]
+
+
+def _among(seqs: Sequence[int]) -> Condition:
+    given = func.json_each(literal(orjson.dumps(list(seqs)).decode()))
+    return _seq.in_(select(given.table_valued("value").c.value))
