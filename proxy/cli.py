@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from proxy import cli_keys
 from proxy.commands import telling
 from proxy.commands.errors import CannotStart, CommandError
 
@@ -24,7 +25,7 @@ Upstream = Annotated[str | None, typer.Option(help="By its name.")]
 Status = Annotated[int | None, typer.Option(help="HTTP status, 0 for none.")]
 State = Annotated[str | None, typer.Option(help="open, complete or incomplete.")]
 Tag = Annotated[str | None, typer.Option(help="key=value.")]
-Query = Annotated[
+Filter = Annotated[
     list[str] | None,
     typer.Argument(help="A filter: model:gpt-4o* status>=400 tag.k:v words."),
 ]
@@ -69,7 +70,7 @@ def serve(
 
 
 def list_(
-    query: Query = None,
+    query: Filter = None,
     *,
     limit: Limit = 20,
     before: Annotated[str | None, typer.Option(help="Older than this id.")] = None,
@@ -119,7 +120,7 @@ def show(
 
 
 def tail(
-    query: Query = None,
+    query: Filter = None,
     *,
     count: Annotated[int, typer.Option("-n", min=0, help="Rows to start with.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on.")] = False,
@@ -134,7 +135,7 @@ def tail(
 
 
 def stats(
-    query: Query = None,
+    query: Filter = None,
     *,
     by: Annotated[
         str, typer.Option(help="day, model, upstream, tag.KEY and the like.")
@@ -183,7 +184,7 @@ def doctor(*, as_json: AsJson = False, db: Db = None) -> None:
 
 
 def export(
-    query: Query = None,
+    query: Filter = None,
     *,
     form: Annotated[str, typer.Option("--format", help="openai-chat.")],
     out: Annotated[str, typer.Option(help="A file; - is stdout.")] = "-",
@@ -198,6 +199,88 @@ def export(
 
     wanted = asking.asked(query, model=model, upstream=upstream, state=state, tag=tag)
     _end(exporting.export(db, wanted, form=form, out=out))
+
+
+Names = Annotated[list[str] | None, typer.Argument(help="Ids, or their starts.")]
+Query = Annotated[str | None, typer.Option(help="A filter; see the README.")]
+
+
+def tag(
+    names: Names = None,
+    *,
+    query: Query = None,
+    add: Annotated[list[str] | None, typer.Option(help="key=value.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="A key.")] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Add tags to exchanges, and take others from them."""
+    from proxy.commands import keeping
+
+    _end(
+        keeping.tag(
+            db,
+            names or [],
+            query=query,
+            add=add or [],
+            drop=drop or [],
+            as_json=as_json,
+        )
+    )
+
+
+def rm(
+    names: Names = None,
+    *,
+    query: Query = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do remove them.")] = False,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Remove exchanges for good: no byte of them stays in the file."""
+    from proxy.commands import keeping
+
+    _end(keeping.rm(db, names or [], query=query, yes=yes, as_json=as_json))
+
+
+def prune(
+    *,
+    bodies_days: Annotated[
+        float | None, typer.Option(min=0, help="Strip content older than this.")
+    ] = None,
+    rows_days: Annotated[
+        float | None, typer.Option(min=0, help="Remove what is older than this.")
+    ] = None,
+    most_bytes: Annotated[
+        int | None, typer.Option(min=0, help="Remove until the file is smaller.")
+    ] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Let go what the settings, or these flags, keep no longer."""
+    from proxy.commands import keeping
+
+    _end(
+        keeping.prune(
+            db,
+            bodies_days=bodies_days,
+            rows_days=rows_days,
+            most_bytes=most_bytes,
+            as_json=as_json,
+        )
+    )
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    *,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Copy the file as of now, while it may be recorded to."""
+    from proxy.commands import copying
+
+    _end(copying.back_up_to(db, target, as_json=as_json))
 
 
 def demo(*, db: Db = None) -> None:
@@ -219,6 +302,11 @@ cli.command("verify")(verify)
 cli.command("doctor")(doctor)
 cli.command("export")(export)
 cli.command("demo")(demo)
+cli.add_typer(cli_keys.cli, name="keys")
+cli.command("tag")(tag)
+cli.command("rm")(rm)
+cli.command("prune")(prune)
+cli.command("backup")(backup)
 
 
 def _end(code: int) -> None:

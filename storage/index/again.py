@@ -28,7 +28,7 @@ _OF_CONTENT = (WORDS, TOOL, f"~{TOOL}")
 
 _MOST_ROWS = 1024
 _CHANGED = "SELECT seq FROM changed WHERE seq <= ? ORDER BY seq LIMIT ?"
-_KEPT = "SELECT seq FROM payloads WHERE seq IN"
+_KEPT = "SELECT seq FROM payloads WHERE seq IN (SELECT value FROM json_each(?))"
 _DONE = "DELETE FROM changed WHERE seq = ?"
 
 
@@ -44,8 +44,7 @@ def look_again(shelf: Shelf, read: Reader | None, settle: Settle) -> bool:
     number = (changed or ended)[0] // BLOCK_ROWS
     seqs = [s for s in {*changed, *ended} if s // BLOCK_ROWS == number]
     rows = rows_of(shelf.main, seqs)
-    found = shelf.main.execute(f"{_KEPT} ({', '.join('?' * len(seqs))})", seqs)
-    kept = {seq for (seq,) in found}
+    kept = {seq for (seq,) in shelf.main.execute(_KEPT, (str(seqs),))}
     late = [s for s in ended if s in kept and s <= shelf.progress.worded]
     with synced(shelf.index):
         again = _replace(shelf, rows, kept=kept, seqs=seqs)

@@ -7,8 +7,6 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import closing
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from storage.engines.owner import Owner
 from storage.errors import DatabaseInUse, StorageError
@@ -24,6 +22,8 @@ _log = logging.getLogger(__name__)
 _BUSY_RATIO, _BUSY_S = 9.0, 0.25
 _QUIET_RATIO = 0.25
 
+_ALONE_S = 1.0  # of a step where nobody waits: large ones write each bitmap once
+_OPENED_S = 0.5
 _IDLE_S = 1.0
 _FAILED_S = 5.0
 _LOG_EVERY_S = 600.0
@@ -35,6 +35,7 @@ class Behind:
     """Keeps an index up to date until it is stopped.
 
     Shapes: `commits` counts what is recorded; while it grows the indexer holds back.
+    While `strained` says that storage is in trouble it writes nothing.
     """
 
     def __init__(
@@ -44,26 +45,22 @@ class Behind:
         read: Reader,
         settle: Settle,
         commits: Callable[[], int],
+        strained: Callable[[], bool],
     ) -> None:
         self._indexer = Indexer(database, read=read, settle=settle)
         self._database = database
         self._commits = commits
+        self._strained = strained
         self._seen = 0
         self._stop = threading.Event()
+        self._opened = threading.Event()
         self._logged_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
 
-    def __enter__(self) -> Self:
+    def start(self) -> None:
+        """Begin; from then on it holds the files that it needs open."""
         self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.stop()
+        self._opened.wait(_OPENED_S)
 
     def stop(self) -> None:
         """End after the step under way; whoever settles must still be there."""
@@ -84,6 +81,8 @@ class Behind:
         while not self._stop.is_set():
             try:
                 with Owner(index_path(self._database)), closing(self._indexer):
+                    self._indexer.open()
+                    self._opened.set()
                     self._keep_up()
             except DatabaseInUse:
                 self._stop.wait(_IDLE_S)  # a command catches up
@@ -94,7 +93,7 @@ class Behind:
     def _keep_up(self) -> None:
         while not self._stop.is_set():
             started_s = time.monotonic()
-            more = self._indexer.step()
+            more = not self._strained() and self._indexer.step()
             spent_s = time.monotonic() - started_s
             commits = self._commits()
             if not more:
@@ -126,7 +125,7 @@ def catch_up(database: Path, read: Reader | None) -> Generator[int, None, None]:
         return
     with owner, closing(Indexer(database, read=read)) as indexer:
         try:
-            while indexer.step():
+            while indexer.step(_ALONE_S):
                 yield indexer.rows_behind if read is None else indexer.words_behind
         except DatabaseInUse:  # a recorder was started meanwhile
             return

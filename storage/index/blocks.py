@@ -29,7 +29,9 @@ _DROP = "DELETE FROM bitmaps WHERE field = ? AND block = ? AND value = ?"
 
 def shared(value: Value) -> int:
     """Return the number of the bitmap that a value shares with others."""
-    return crc32(str(value).encode("utf-8", "surrogatepass")) % MOST_VALUES
+    if isinstance(value, int):
+        return value % MOST_VALUES
+    return crc32(value.encode("utf-8", "surrogatepass")) % MOST_VALUES
 
 
 class Fields:

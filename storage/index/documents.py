@@ -24,6 +24,15 @@ _PARENT = text_of(
 )
 
 
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+MAX_TOLD_BYTES = 1024 * 1024
+"""What is larger is not found by its words.
+
+Reading JSON keeps the interpreter for itself: 3 ms for the second. A request may be
+longer, as what it repeats of its conversation is not read.
+"""
+
+
 class Document(msgspec.Struct, frozen=True):
     """An exchange as the index of words takes it; None where it has no content."""
 
@@ -37,17 +46,25 @@ def documents(
     """Yield the exchanges of these rows, the end not among them, in their order.
 
     Shapes: `read` is given a request that has only the messages that it adds.
-    What is still under way, and what is damaged, tells nothing.
+    What is still under way, damaged or too large tells nothing.
     """
     for values in main.execute(_ROWS, (first, end, limit, 0)).fetchall():
         row = Row(*values)
-        said = None
-        if row.content_kept and row.state != "open":
-            try:
-                said = read(assemble(main, row, beyond=_beyond(main, row)))
-            except DAMAGE:
-                said = None
-        yield Document(row.seq, said)
+        yield Document(row.seq, _said(main, read, row))
+
+
+def _said(main: sqlite3.Connection, read: Reader, row: Row) -> Said | None:
+    if not row.content_kept or row.state == "open" or row.answer_size > MAX_TOLD_BYTES:
+        return None
+    if row.request_size > MAX_REQUEST_BYTES:
+        return None
+    try:
+        kept = assemble(main, row, beyond=_beyond(main, row))
+        if len(kept.request) > MAX_TOLD_BYTES:
+            kept = msgspec.structs.replace(kept, request=b"")
+        return read(kept)
+    except DAMAGE:
+        return None
 
 
 def _beyond(main: sqlite3.Connection, row: Row) -> Beyond:

@@ -1,8 +1,10 @@
 """What a row has of each field, for many rows at once."""
 
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import TypeAlias
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Sequence
+from functools import lru_cache
+from typing import TypeAlias, TypeVar
 
 import msgspec
 import orjson
@@ -53,7 +55,9 @@ ROWS = ""
 """The field that every row has, with the value 0."""
 
 THREAD = SHARED + "thread"
-"""The field of conversations: their numbers share bitmaps from the start."""
+"""The field of conversations, by the first of each, which itself does not have it.
+
+Their numbers share bitmaps from the start."""
 
 TOOL = "tool"
 """The field of the tools that an answer calls; its bodies tell, with the words."""
@@ -63,7 +67,9 @@ _EACH = tuple({its.name: its for facets in FACETS.values() for its in facets}.va
 _query = select(_c.seq, _c.created_at, _c.tags, _c.thread, *(f.column for f in _EACH))
 _SELECT = text_of(_query)
 _AFTER = f"{_SELECT} WHERE seq > ? ORDER BY seq LIMIT ?"
+_THESE = f"{_SELECT} WHERE seq IN (SELECT value FROM json_each(?))"  # noqa: S608  ours
 
+Key = TypeVar("Key", bound=Hashable)
 Row: TypeAlias = tuple[Value | None, ...]
 
 _STATE = 4 + [its.name for its in _EACH].index("state")
@@ -76,8 +82,7 @@ def rows_after(main: sqlite3.Connection, seq: int, *, limit: int) -> list[Row]:
 
 def rows_of(main: sqlite3.Connection, seqs: Sequence[int]) -> list[Row]:
     """Return what facets need of these rows, those that are there."""
-    places = ", ".join("?" * len(seqs))
-    return main.execute(f"{_SELECT} WHERE seq IN ({places})", seqs).fetchall()
+    return main.execute(_THESE, (str(list(seqs)),)).fetchall()
 
 
 def seq_of(row: Row) -> int:
@@ -97,29 +102,31 @@ def add_rows(block: Block, rows: Sequence[Row]) -> None:
     seqs, _, tags, threads, *columns = zip(*rows, strict=True)
     lows = [int(seq) % BLOCK_ROWS for seq in seqs]
     block.add(ROWS, 0, lows)
-    _add(block, THREAD, zip(map(shared, threads), lows, strict=True))
-    for text, its in _grouped(zip(tags, lows, strict=True)).items():
-        for key, value in orjson.loads(str(text)).items():
-            block.add(f"tag.{key}", value, its)
+    later = [(shared(t), low) for t, seq, low in zip(threads, seqs, lows, strict=True)
+             if t != seq]  # fmt: skip
+    _add(block, THREAD, later)
+    for key, pairs in _tagged(tags, lows).items():
+        _add(block, f"tag.{key}", pairs)
     for facet, column in zip(_EACH, columns, strict=True):
-        pairs = zip(column, lows, strict=True)
         if facet.bucketed:
-            _add_number(block, facet.name, pairs)
+            buckets = map(_bucket, column)
+            _add_number(block, facet.name, zip(buckets, lows, strict=True))
         else:
-            _add(block, facet.name, pairs)
+            _add(block, facet.name, zip(column, lows, strict=True))
 
 
-def _add(block: Block, name: str, pairs: Iterable[tuple[Value, int]]) -> None:
+def _add(block: Block, name: str, pairs: Iterable[tuple[Value | None, int]]) -> None:
     for value, lows in _grouped(pairs).items():
         if value is not None:
             block.add(name, value, lows)
 
 
-def _add_number(block: Block, name: str, pairs: Iterable[tuple[Value, int]]) -> None:
+def _add_number(
+    block: Block, name: str, pairs: Iterable[tuple[int | None, int]]
+) -> None:
     levels: tuple[dict[int, list[int]], ...] = ({}, {}, {})
-    for value, lows in _grouped(pairs).items():
-        if value is not None:
-            finest = bucket(int(value))
+    for finest, lows in _grouped(pairs).items():
+        if finest is not None:
             for level, its in zip(levels, (finest, *coarser(finest)), strict=True):
                 level.setdefault(its, []).extend(lows)
     for level, ending in zip(levels, LEVELS, strict=True):
@@ -127,12 +134,24 @@ def _add_number(block: Block, name: str, pairs: Iterable[tuple[Value, int]]) -> 
             block.add(name + ending, its, lows)
 
 
-def _grouped(pairs: Iterable[tuple[Value, int]]) -> dict[Value, list[int]]:
-    groups: dict[Value, list[int]] = {}
+def _tagged(
+    texts: Iterable[str], lows: Iterable[int]
+) -> dict[str, list[tuple[Value, int]]]:
+    found: dict[str, list[tuple[Value, int]]] = {}
+    for text, low in zip(texts, lows, strict=True):
+        if text != "{}":
+            for key, value in orjson.loads(text).items():
+                found.setdefault(key, []).append((value, low))
+    return found
+
+
+@lru_cache(maxsize=65_536)
+def _bucket(number: int | None) -> int | None:
+    return None if number is None else bucket(number)
+
+
+def _grouped(pairs: Iterable[tuple[Key, int]]) -> dict[Key, list[int]]:
+    groups: defaultdict[Key, list[int]] = defaultdict(list)
     for value, low in pairs:
-        group = groups.get(value)
-        if group is None:
-            groups[value] = [low]
-        else:
-            group.append(low)
+        groups[value].append(low)
     return groups

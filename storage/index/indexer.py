@@ -23,7 +23,7 @@ from storage.queries.content import Reader
 SLICE_S = 0.02
 """What a step takes, about."""
 
-_MOST_ROWS = 2048
+_ROWS_PER_S = 50_000  # as it takes them, about
 _LAST = "SELECT coalesce(max(seq), 0) FROM exchanges"
 
 
@@ -57,13 +57,17 @@ class Indexer:
         Raises: as `storage.index.shelf.Shelf`; the next step begins anew.
         """
         try:
-            if self._shelf is not None and self._shelf.stale:
-                self.close()
-            shelf = self._shelf = self._shelf or Shelf(self._database)
-            return self._step(shelf, self._monotonic() + slice_s)
+            return self._step(self.open(), slice_s)
         except BaseException:
             self.close()
             raise
+
+    def open(self) -> Shelf:
+        """Open both files, anew where they have been replaced. Raises: as `step`."""
+        if self._shelf is not None and self._shelf.stale:
+            self.close()
+        self._shelf = self._shelf or Shelf(self._database)
+        return self._shelf
 
     def close(self) -> None:
         """Close both files; the next step opens them again."""
@@ -71,9 +75,11 @@ class Indexer:
         if shelf is not None:
             shelf.close()
 
-    def _step(self, shelf: Shelf, until: float) -> bool:
+    def _step(self, shelf: Shelf, slice_s: float) -> bool:
+        until = self._monotonic() + slice_s
         busy = look_again(shelf, self._read, self._settle)
-        busy = self._facets(shelf) or busy
+        rows = max(int(_ROWS_PER_S * slice_s), 1)
+        busy = self._facets(shelf, rows) or busy
         while self._read is not None and self._monotonic() < until:
             if not (mend(shelf, self._read) or self._words(shelf)):
                 break
@@ -83,9 +89,9 @@ class Indexer:
         self._measure(shelf)
         return busy
 
-    def _facets(self, shelf: Shelf) -> bool:
+    def _facets(self, shelf: Shelf, limit: int) -> bool:
         progress = shelf.progress
-        rows = rows_after(shelf.main, progress.indexed, limit=_MOST_ROWS)
+        rows = rows_after(shelf.main, progress.indexed, limit=limit)
         if not rows:
             return False
         number = seq_of(rows[0]) // BLOCK_ROWS

@@ -143,13 +143,14 @@ def _named(index: Index, term: Term) -> Found:
 def _threaded(index: Index, term: Term) -> Found:
     named = predicate(Term("id", "=", term.value))
     query = select(exchanges.c.thread).distinct().where(named).limit(_MOST_NAMED + 1)
-    roots = {shared(root) for (root,) in index.main.execute(*bound(query))}
+    roots = [root for (root,) in index.main.execute(*bound(query))]
     if len(roots) > _MOST_NAMED:
         return _all_may
 
     def find(block: int, _: BitMap) -> Pair:
-        lows = BitMap()
-        for root in roots:
+        first = block * BLOCK_ROWS
+        lows = BitMap(root - first for root in roots if 0 <= root - first < BLOCK_ROWS)
+        for root in {shared(root) for root in roots}:
             lows |= index.one(THREAD, block, root)
         return Pair(BitMap(), lows)
 

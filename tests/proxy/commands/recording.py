@@ -132,11 +132,9 @@ def out(*command: str | Path, code: int = 0, **variables: str) -> str:
     return done.stdout.decode()
 
 
-def lines(*command: str | Path, **variables: str) -> list[Any]:
+def lines(*command: str | Path) -> list[Any]:
     """Return what the program prints for programs, a document for each line."""
-    return [
-        json.loads(line) for line in out(*command, "--json", **variables).splitlines()
-    ]
+    return [json.loads(line) for line in out(*command, "--json").splitlines()]
 
 
 def complaint(*command: str | Path, code: int, **variables: str) -> str:
