@@ -10,8 +10,7 @@ from tests.test_house import ROOT
 
 COMMANDS = [
     "serve", "list", "search", "show", "tail", "stats", "prices", "verify", "doctor",
-    "export", "demo",
-    "keys",
+    "export", "demo", "keys",
 ]  # fmt: skip
 GROUPED = ["keys list", "keys assign", "keys identify"]
 READING = {
