@@ -142,7 +142,8 @@ def give_back(connection: sqlite3.Connection, *, pages: int) -> int:
     Outside any transaction. A file made before version 0004 keeps them, for rows to
     come. Raises: `sqlite3.Error`.
     """
-    connection.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+    # A page for each step, and `execute` takes one step of what has no columns.
+    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
     (left,) = connection.execute("PRAGMA freelist_count").fetchone()
     (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
     return int(left) if mode else 0

@@ -9,7 +9,7 @@ import pytest
 
 from storage import changes
 from storage.engines.scrub import unused
-from storage.engines.sqlite import open_reader
+from storage.engines.sqlite import give_back, open_reader
 from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Exchange
@@ -88,6 +88,8 @@ async def test_the_room_of_what_was_removed_is_given_back(tmp_path: Path) -> Non
         await upkeep.finish()
         full = path.stat().st_size
         await recorder.change(partial(changes.remove, seqs=range(1, 40)))
+        unused = await recorder.apply(partial(give_back, pages=1))
+        assert await recorder.apply(partial(give_back, pages=100)) == unused - 100
         assert await upkeep.finish()
         assert empty < path.stat().st_size < full / 10
         await recorder.change(partial(changes.remove, seqs=[40]))
