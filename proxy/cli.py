@@ -25,7 +25,7 @@ Upstream = Annotated[str | None, typer.Option(help="By its name.")]
 Status = Annotated[int | None, typer.Option(help="HTTP status, 0 for none.")]
 State = Annotated[str | None, typer.Option(help="open, complete or incomplete.")]
 Tag = Annotated[str | None, typer.Option(help="key=value.")]
-Query = Annotated[
+Filter = Annotated[
     list[str] | None,
     typer.Argument(help="A filter: model:gpt-4o* status>=400 tag.k:v words."),
 ]
@@ -70,7 +70,7 @@ def serve(
 
 
 def list_(
-    query: Query = None,
+    query: Filter = None,
     *,
     limit: Limit = 20,
     before: Annotated[str | None, typer.Option(help="Older than this id.")] = None,
@@ -120,7 +120,7 @@ def show(
 
 
 def tail(
-    query: Query = None,
+    query: Filter = None,
     *,
     count: Annotated[int, typer.Option("-n", min=0, help="Rows to start with.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on.")] = False,
@@ -135,7 +135,7 @@ def tail(
 
 
 def stats(
-    query: Query = None,
+    query: Filter = None,
     *,
     by: Annotated[
         str, typer.Option(help="day, model, upstream, tag.KEY and the like.")
@@ -184,7 +184,7 @@ def doctor(*, as_json: AsJson = False, db: Db = None) -> None:
 
 
 def export(
-    query: Query = None,
+    query: Filter = None,
     *,
     form: Annotated[str, typer.Option("--format", help="openai-chat.")],
     out: Annotated[str, typer.Option(help="A file; - is stdout.")] = "-",

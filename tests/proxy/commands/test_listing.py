@@ -22,6 +22,7 @@ from tests.proxy.commands.recording import (
     STEERING,
     complaint,
     empty,
+    lines,
     out,
     spiritsafe,
 )
@@ -32,8 +33,7 @@ NAMES = list(REQUESTS)
 
 def listed(file: Recorded, *flags: str) -> list[str]:
     """Return which requests are listed, by name."""
-    lines = out("list", "--json", "--db", file.db, *flags).splitlines()
-    return [json.loads(line)["tags"]["name"] for line in lines]
+    return [row["tags"]["name"] for row in lines("list", "--db", file.db, *flags)]
 
 
 def test_rows_come_newest_first(file: Recorded) -> None:
@@ -73,7 +73,7 @@ def test_flags_and_filters(file: Recorded, flags: list[str], found: list[str]) -
 
 
 def test_a_row_as_json_has_what_programs_ask_for(file: Recorded) -> None:
-    rows = map(json.loads, out("list", "--json", "--db", file.db).splitlines())
+    rows = lines("list", "--db", file.db)
     row = next(row for row in rows if row["tags"]["name"] == "plain")
     wanted = {
         "id": file.ids["plain"],
@@ -230,12 +230,7 @@ def test_an_empty_file_lists_nothing(tmp_path: Path) -> None:
 
 
 def test_search_shows_where_the_words_stand(file: Recorded) -> None:
-    found = [
-        json.loads(line)
-        for line in out(
-            "search", "--json", "brief", "status:200", "--db", file.db
-        ).splitlines()
-    ]
+    found = lines("search", "brief", "status:200", "--db", file.db)
     assert [("tools", True)] == [
         (row["tags"]["name"], row["excerpt"].startswith("be brief")) for row in found
     ]
