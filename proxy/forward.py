@@ -4,7 +4,7 @@ It puts the units in order and decides nothing about bodies or headers itself.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.types import Receive, Scope, Send
 
@@ -44,6 +44,7 @@ class Forward:
         *,
         budgets: Budgets,
         secret: bytes,
+        refuse_foreign: Callable[[str, Route, str], Awaitable[None]],
         new_id: Callable[[], str],
     ) -> None:
         self._budgets = budgets
@@ -51,6 +52,7 @@ class Forward:
         self._upstreams = upstreams
         self._through = through
         self._heads = {name: Heads(it, secret) for name, it in upstreams.items()}
+        self._refuse_foreign = refuse_foreign
         self._new_id = new_id
         self._under_way: dict[str, Tape] = {}
 
@@ -110,7 +112,7 @@ class Forward:
             heads = self._heads[route.upstream]
             head = heads.read(scope["headers"], scope["query_string"])
             first = plan(upstream.accepts)
-            self._refuse_unstored(first)
+            await self._refuse(first, head, route)
         except ClientGone:
             return
         except SpiritsafeError as exc:
@@ -131,11 +133,18 @@ class Forward:
             del self._under_way[tape.id]
             tape.let_go()
 
-    def _refuse_unstored(self, plan: rules.Plan) -> None:
-        """Raise `NotStoredError` where the operator wants it kept or not asked."""
+    async def _refuse(self, plan: rules.Plan, head: Head, route: Route) -> None:
+        """Raise where a request is not to be sent at all.
+
+        `NotStoredError` where the operator wants it kept or not asked; `ValueRefused`
+        where our own key would go on from what another caller was answered.
+        """
         settings, recorder = self._wiring.settings, self._wiring.recorder
         if plan.record and settings.fails_closed and not recorder.stores:
             raise not_stored(low=recorder.low)
+        before = plan.previous_response_id
+        if before and self._upstreams[route.upstream].authorization is not None:
+            await self._refuse_foreign(head.project, route, before)
 
     def _tape(
         self,

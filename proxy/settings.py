@@ -23,6 +23,8 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from proxy.tokens import Token
+
 MIB = 1024 * 1024
 
 FILE = Path("spiritsafe.toml")
@@ -168,6 +170,14 @@ class Settings(BaseSettings):
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
     )
+    console_token: Token | None = Field(
+        default=None,
+        description="Opens all of `/api`; needed where others reach `listen`.",
+    )
+    proxy_tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
+        default=(),
+        description="Needed for upstreams with a `key_env`; comma-separated.",
+    )
     served_names: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="Names of its own and of pages that may use it, comma-separated.",
@@ -241,6 +251,23 @@ class Settings(BaseSettings):
         default=True,
         description="Index what is kept, in a file beside it, for quick filters.",
     )
+    keep_bodies_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days after which only numbers and tags are kept; 0: for ever.",
+    )
+    keep_rows_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days after which an exchange is removed; 0: never.",
+    )
+    max_file_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Size of the file; failed, untagged, oldest go. 0: no bound.",
+    )
     hold_timeout_s: float = Field(
         default=2.0, gt=0, description="Longest wait for a commit before release."
     )
@@ -267,7 +294,7 @@ class Settings(BaseSettings):
             for key, text in (pair.split("=", 1) for pair in pairs)
         }
 
-    @field_validator("served_names", mode="before")
+    @field_validator("served_names", "proxy_tokens", mode="before")
     @classmethod
     def _names_from_text(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -297,11 +324,23 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _keys_stay_home(self) -> Self:
         held = [name for name, its in self.upstreams.items() if its.key_env]
-        if held and not is_loopback(self.listen):
+        if held and not self.proxy_tokens and not is_loopback(self.listen):
             raise ValueError(
                 f"upstream '{held[0]}' sends a key that the proxy holds (key_env), and "
-                f"'{self.listen}' can be reached by others, who would spend it: listen "
-                "on 127.0.0.1 or unix:/path, or let clients send their own keys"
+                f"'{self.listen}' can be reached by others, who would spend it: give "
+                "out proxy_tokens, or listen on 127.0.0.1 or unix:/path, or let "
+                "clients send their own keys"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _opened_by_a_token(self) -> Self:
+        reached = ":" in self.listen and not is_loopback(self.listen)
+        if self.console_token is None and reached:
+            raise ValueError(
+                f"console_token: '{self.listen}' can be reached by others, and what is "
+                "recorded is read there: set SPIRITSAFE_CONSOLE_TOKEN, for one to what "
+                "'openssl rand -hex 32' prints, or listen on 127.0.0.1 or unix:/path"
             )
         return self
 
@@ -321,6 +360,11 @@ class Settings(BaseSettings):
     def fails_closed(self) -> bool:
         """Whether what cannot be recorded is refused, before any token is spent."""
         return self.on_storage_failure == "fail_closed"
+
+    @property
+    def tokens_issued(self) -> tuple[bytes, ...]:
+        """The tokens that callers of upstreams with a held key present."""
+        return tuple(it.get_secret_value().encode() for it in self.proxy_tokens)
 
     @property
     def is_unix(self) -> bool:

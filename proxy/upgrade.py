@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import httpx
 
 from proxy import headers
+from proxy.callers import Callers
 from proxy.errors import NotFoundError, SpiritsafeError, answer
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.front.turn import answer_head
@@ -21,6 +22,8 @@ MAX_REFUSAL_BYTES = 1024 * 1024
 async def upgrade(
     upstreams: Mapping[str, Upstream],
     strangers: Strangers,
+    callers: Callers,
+    *,
     head: UpgradeHead,
     client: Tunnel,
 ) -> None:
@@ -28,10 +31,12 @@ async def upgrade(
     try:
         path, mark, query = head.target.partition(b"?")
         way = route(head.method, path, upstreams)
-        if way.kind == "own":
+        if way.kind in {"own", "stored"}:
             raise NotFoundError("No WebSocket is served at this path.")
         upstream = upstreams[way.upstream]
         headers.admit(head.headers, upstream.mark or b"")
+        key = headers.credential(head.headers, query)
+        callers.admit(key, held=upstream.authorization is not None)
         strangers.refuse((name.lower(), value) for name, value in head.headers)
         wanted = headers.to_upstream(
             head.headers,

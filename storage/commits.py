@@ -274,32 +274,37 @@ class Commits:
         Raises: what the function raises, and nothing is changed; `StorageFailed` where
         the file cannot take it.
         """
+
+        def whole(connection: sqlite3.Connection) -> tuple[T, int]:
+            return in_transaction(connection, function)
+
+        try:
+            result, rows = await self.apply(whole)
+        except StorageFailed as exc:
+            cause = exc.__cause__
+            full = isinstance(cause, sqlite3.Error) and is_full(cause)
+            if not (full and self._room.give()):
+                raise
+            result, rows = await self.apply(whole)
+        self._written_bytes += rows * PAGE_BYTES
+        return result
+
+    async def apply(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function on the connection, which sees to its transactions itself.
+
+        Raises: what the function raises; `StorageFailed` for what the file does.
+        """
         try:
             if (gone := self._gone()) is not None:
                 raise gone
-            try:
-                return await self._change(function)
-            except sqlite3.OperationalError as exc:
-                if not is_full(exc):
-                    raise
-            self._room.give()
-            return await self._change(function)
+            if self._writer is None:
+                await self._reopen()
+            return await self._live().run(function)
         except ITEM_ERRORS:
             raise
         except (sqlite3.Error, OSError) as exc:
             self._writer = None
             raise StorageFailed(f"{self._path} takes no change: {exc}") from exc
-
-    async def _change(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        if self._writer is None:
-            await self._reopen()
-        result, rows = await self._live().run(in_transaction, function)
-        self._written_bytes += rows * PAGE_BYTES
-        return result
-
-    async def cut_log(self) -> bool:
-        """Empty the log, unless a reader holds it: what was removed is in it too."""
-        return await self._checkpoint("TRUNCATE")
 
     async def rest(self) -> None:
         """Copy the log back, as far as readers allow, if anything was written."""

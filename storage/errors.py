@@ -10,6 +10,8 @@ StorageError
 ├── StorageFailed     neither database nor spool took it, or the recorder has stopped
 ├── StillOpen         an exchange that has not ended cannot be changed yet
 ├── HeldByRelease     a release is made of it: it stays
+├── ReadTooLong       a question took longer than it may
+├── TooManyReads      more questions wait for an answer than may
 ├── BodyTooLarge      a stored body unpacks to more than it may
 ├── NoSuchExchange    an id that names nothing here, or more than one thing
 ├── BadQuery          a filter that cannot be read
@@ -55,6 +57,14 @@ class StillOpen(StorageError):
 
 class HeldByRelease(StorageError):
     """A release is made of this exchange, so it stays as it is."""
+
+
+class ReadTooLong(StorageError):
+    """A question took longer than it may, and was broken off."""
+
+
+class TooManyReads(StorageError):
+    """More questions wait for an answer than may."""
 
 
 class BodyTooLarge(StorageError):

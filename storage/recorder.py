@@ -9,8 +9,9 @@ import logging
 import sqlite3
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -18,6 +19,7 @@ import msgspec
 
 from storage.commits import Outcome
 from storage.counters import Counters
+from storage.engines.sqlite import checkpoint
 from storage.errors import StorageFailed
 from storage.records import Exchange, Progress
 from storage.recovery import RecoveryReport
@@ -159,6 +161,11 @@ class Recorder:
         return started_ns is None or self._monotonic_ns() - started_ns < _STALLED_NS
 
     @property
+    def batches(self) -> int:
+        """How many batches were settled: who follows asks it before the file."""
+        return self._batches
+
+    @property
     def counters(self) -> Counters:
         """The numbers of this run, P3's terms among them."""
         return msgspec.structs.replace(
@@ -223,18 +230,28 @@ class Recorder:
         takes milliseconds. On disk when this returns.
         Raises: what the function raises, and then nothing is changed; `StorageFailed`.
         """
+        return await self._between(self._commits.change, function)
+
+    async def apply(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run what sees to its transactions itself on the writing connection."""
+        return await self._between(self._commits.apply, function)
+
+    async def cut_log(self) -> bool:
+        """Empty the log, which holds what was removed too; False: a reader holds it."""
+        return await self.apply(partial(checkpoint, mode="TRUNCATE"))
+
+    async def _between(
+        self,
+        run: Callable[[Callable[[sqlite3.Connection], T]], Awaitable[T]],
+        function: Callable[[sqlite3.Connection], T],
+    ) -> T:
         async with self._turn:
             if self._stopped:
                 raise StorageFailed("the recorder has stopped")
             try:
-                return await self._commits.change(function)
+                return await run(function)
             finally:
                 self._wake.set()  # the log is copied back a second later
-
-    async def cut_log(self) -> bool:
-        """Empty the log, which holds what was removed too; False: a reader holds it."""
-        async with self._turn:
-            return not self._stopped and await self._commits.cut_log()
 
     async def room(self) -> None:
         """Wait until the recorder is no longer full."""

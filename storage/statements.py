@@ -9,7 +9,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement, Insert, insert
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from storage.tables import exchanges, nodes, parts, payloads, pieces, tags
+from storage.tables import callers, exchanges, nodes, parts, payloads, pieces, tags
 
 _dialect = sqlite.dialect(paramstyle="qmark")
 
@@ -23,7 +23,9 @@ class Prepared:
     """A query as text, for values that are given each time: to compile takes 1 ms."""
 
     def __init__(self, statement: ClauseElement) -> None:
-        compiled = statement.compile(dialect=_dialect)
+        compiled = statement.compile(
+            dialect=_dialect, compile_kwargs={"render_postcompile": True}
+        )
         if not isinstance(compiled, SQLCompiler):  # pragma: no cover  only DDL is not
             raise TypeError(f"{statement} is no query")
         self.text = str(compiled)
@@ -79,5 +81,6 @@ REPLACE_EXCHANGE = _insert(exchanges, "OR REPLACE")
 INSERT_PAYLOAD = _insert(payloads, "OR REPLACE")
 INSERT_PIECE = _insert(pieces)
 INSERT_NODE = _insert(nodes)
+INSERT_CALLER = _insert(callers, "OR IGNORE")
 INSERT_TAG = _insert(tags, "OR IGNORE")
 INSERT_PART = _insert(parts)

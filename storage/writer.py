@@ -58,6 +58,9 @@ class Tally(msgspec.Struct, frozen=True):
 # The last columns of `payloads` are packed: extras, answer, chunks.
 _PACKED = 3
 
+# Callers remembered: each costs a statement when it is met again.
+_MOST_CALLERS = 4096
+
 
 class _Draft(msgspec.Struct, frozen=True, gc=False):
     """An item with its request cut and hashed; no cuts where no content is kept.
@@ -92,6 +95,7 @@ class _Rows:
         self.packed_payloads: list[tuple[object, ...]] = []
         self.pieces: list[tuple[int, bytes, int, bytes]] = []
         self.tags: list[tuple[str, str, int]] = []
+        self.callers: list[tuple[str, str, int]] = []  # seen for the first time
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
         self.forgotten: list[int] = []  # what open rows had kept until now
         self.names: set[str] = set()  # of the exchanges that ended
@@ -119,6 +123,7 @@ class Writer:
             "SELECT batches FROM epochs WHERE id = ?", (epoch,)
         ).fetchone()
         self._open = _open_rows(connection, epoch)  # id to seq and number of parts
+        self._callers: set[str] = set()  # who is in the file; the last ones met
 
     def write(self, items: Sequence[Item], tally: Tally) -> None:
         """Commit these items, on disk when this returns.
@@ -228,11 +233,20 @@ class Writer:
         links = Links(node, None if parent is None else parent.seq, thread)
         row = exchange_row(exchange, seq=seq, epoch=self._epoch, links=links)
         target.append(row)
+        if exchange.project not in self._callers:
+            self._meet(exchange, rows)
         if exchange.tags:
             rows.tags.extend((key, value, seq) for key, value in exchange.tags.items())
         keys = b"".join(exchange.answer_keys)
         kin = Kin(seq, thread, exchange.project, keys)
         self._parents.add(kin, node=node, completion_id=exchange.completion_id)
+
+    def _meet(self, exchange: Exchange, rows: _Rows) -> None:
+        """Have a caller in the file: the project of its own, if it is new."""
+        if len(self._callers) >= _MOST_CALLERS:
+            self._callers.clear()
+        self._callers.add(exchange.project)
+        rows.callers.append((exchange.project, exchange.project, exchange.created_at))
 
     def _add_payload(
         self,
@@ -298,6 +312,7 @@ class Writer:
             (statements.REPLACE_EXCHANGE, rows.ended),
             (statements.INSERT_PAYLOAD, rows.packed_payloads),
             (statements.INSERT_TAG, rows.tags),
+            (statements.INSERT_CALLER, rows.callers),
             (statements.INSERT_PART, rows.parts),
         )
         counts = (tally.batch, tally.accepted, rows.complete, rows.incomplete)

@@ -32,6 +32,9 @@ Reader: TypeAlias = Callable[[Kept], Said]
 NOTHING = Said("", frozenset())
 
 
+_TABLE = f"CREATE VIRTUAL TABLE documents USING fts5(text, tokenize='{TOKENS}')"
+
+
 class Contents:
     """Gives a library's connection the functions that a predicate asks.
 
@@ -45,9 +48,7 @@ class Contents:
         self._said = NOTHING
         self._searched = 0
         self._words = sqlite3.connect(":memory:", isolation_level=None)
-        self._words.execute(
-            f"CREATE VIRTUAL TABLE documents USING fts5(text, tokenize='{TOKENS}')"
-        )
+        self._words.execute(_TABLE)
         connection = library.connection
         connection.create_function("spiritsafe_says", 2, self.says)
         connection.create_function("spiritsafe_calls", 3, self.calls)

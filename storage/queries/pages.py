@@ -78,10 +78,11 @@ def page(
     look = Look(
         library, query, projects=projects, newest_first=newest_first, limit=limit
     )
+    asks = query is not None or projects is not None
     rows: list[Row] = []
     with ExitStack() as stack:
         index = None
-        if query is not None or projects is not None:  # else every row is wanted
+        if asks:  # else every row is wanted
             opened = reader.opened(_path(library), library.connection)
             index = stack.enter_context(opened)
         stack.enter_context(asking(library, query, read))
@@ -94,12 +95,13 @@ def page(
                 break
         else:
             cursor, reached = None, 0 if newest_first else last
-        unindexed = last - (index.progress.indexed if index else 0)
+        indexed = index.progress.indexed if index else 0
     if len(rows) > limit:
         del rows[limit:]
         reached = rows[-1].seq
         cursor = cursor_at(reached, newest_first=newest_first)
-    return Page(rows, cursor, unindexed=max(unindexed, 0), reached=reached)
+    unindexed = max(last - indexed, 0) if asks else 0
+    return Page(rows, cursor, unindexed=unindexed, reached=reached)
 
 
 def everything(

@@ -1,0 +1,126 @@
+"""What was removed: no byte of it is left in the files, and its room is given back."""
+
+import random
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from storage import changes
+from storage.engines.scrub import unused
+from storage.engines.sqlite import open_reader
+from storage.reading import open_library
+from storage.recorder import Recorder
+from storage.records import Exchange
+from storage.safekeeping import Limits
+from storage.upkeep import Upkeep
+from storage.verify import Finding, verify
+from tests.storage.make import chat, clock, exchange
+from tests.storage.test_recorder import keep
+
+pytestmark = pytest.mark.anyio
+
+SMALL = Limits(reserve_bytes=0)
+PADS = (0, 0, 5, 20, 40, 60, 200)
+
+
+def sound(path: Path) -> bool:
+    with open_library(path) as library:
+        return not any(isinstance(one, Finding) for one in verify(library))
+
+
+def told(mark: str, pad: str) -> Exchange:
+    """Return an exchange that says its mark wherever one may say something."""
+    return exchange(
+        chat(("system", "shared"), ("user", f"{mark} asked{pad}")),
+        text=f"{mark} said{pad}",
+        prompt_preview=f"{mark} prompt{pad}"[:300],
+        answer_preview=f"{mark} answer{pad}"[:300],
+        tags={"tag": f"{mark} tag"},
+        error=f'"{mark} error"'.encode(),
+    )
+
+
+def held(folder: Path) -> bytes:
+    """Return all bytes of all files."""
+    return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+@pytest.mark.parametrize("seed", [0, 3, 7])
+async def test_no_byte_of_what_was_removed_is_left(tmp_path: Path, seed: int) -> None:
+    """Not even where rows were moved within the file: `secure_delete` misses those."""
+    path, rng = tmp_path / "a.db", random.Random(seed)
+    marks = [f"mark-{seed}-{number:04d}x" for number in range(150)]
+    made = [told(mark, " pad" * rng.choice(PADS)) for mark in marks]
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        upkeep = Upkeep(recorder, path)
+        for start in range(0, len(made), 16):
+            await keep(recorder, *made[start : start + 16])
+        order = list(range(len(made)))
+        if seed % 2:
+            rng.shuffle(order)
+        assert all(mark.encode() in held(tmp_path) for mark in marks)
+        while order:
+            some = [order.pop() for _ in range(min(len(order), rng.choice([1, 3, 9])))]
+            change = changes.strip if seed == 3 else changes.remove
+            await recorder.change(partial(change, seqs=[at + 1 for at in some]))
+            assert await upkeep.finish()
+            data = held(tmp_path)
+            for at, mark in enumerate(marks):
+                left = sum(
+                    f"{mark} {word}".encode() in data
+                    for word in ("asked", "said", "prompt", "answer", "error")
+                )
+                assert bool(left) == (at in order), (mark, left)
+        assert sound(path)
+
+
+async def test_the_room_of_what_was_removed_is_given_back(tmp_path: Path) -> None:
+    path, rng = tmp_path / "a.db", random.Random(7)
+    texts = [rng.randbytes(30_000).hex() for _ in range(40)]
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        upkeep = Upkeep(recorder, path)
+        assert await upkeep.finish()
+        empty = path.stat().st_size
+        await keep(recorder, *(exchange(chat(("user", text))) for text in texts))
+        await upkeep.finish()
+        full = path.stat().st_size
+        await recorder.change(partial(changes.remove, seqs=range(1, 40)))
+        assert await upkeep.finish()
+        assert empty < path.stat().st_size < full / 10
+        await recorder.change(partial(changes.remove, seqs=[40]))
+        assert await upkeep.finish()
+        assert path.stat().st_size <= empty + 4 * 4096
+    assert sound(path)
+
+
+async def test_who_reads_all_the_time_is_told_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("storage.upkeep._PATIENCE_S", 0.04)
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        await keep(recorder, exchange())
+        reader = open_reader(path)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM exchanges").fetchall()
+        await recorder.change(partial(changes.remove, seqs=[1]))
+        assert not await Upkeep(recorder, path).finish()
+        reader.close()
+        assert await Upkeep(recorder, path).finish()
+
+
+def test_only_a_page_of_a_tree_has_unused_bytes() -> None:
+    leaf = b"\x0d" + (0).to_bytes(2) + (2).to_bytes(2) + (90).to_bytes(2) + b"\0"
+    page = leaf.ljust(100, b"x")
+    assert list(unused(page)) == [(12, 90)]
+    freed = bytearray(page)
+    freed[1:3] = (92).to_bytes(2)
+    freed[92:96] = (0).to_bytes(2) + (8).to_bytes(2)
+    assert list(unused(bytes(freed))) == [(12, 90), (96, 100)]
+    for broken in (b"\x0c" + page[1:], page[:3] + b"\xff\xff" + page[5:]):
+        assert list(unused(broken)) == []
+    freed[94:96] = (9).to_bytes(2)  # longer than the page
+    assert list(unused(bytes(freed))) == [(12, 90)]
+    freed[92:96] = (92).to_bytes(2) + (4).to_bytes(2)  # its own successor
+    assert list(unused(bytes(freed))) == [(12, 90), (96, 96)]
