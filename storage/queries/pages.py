@@ -12,9 +12,11 @@ from sqlalchemy import func, select
 from storage.assemble import Row
 from storage.errors import BadCursor
 from storage.index import reader
+from storage.index.reader import Index
 from storage.queries.conditions import asking
 from storage.queries.content import Reader
 from storage.queries.looking import Look
+from storage.queries.predicate import reads_content
 from storage.queries.tree import Node
 from storage.reading import Library
 from storage.statements import bound
@@ -34,8 +36,10 @@ class Page(msgspec.Struct, frozen=True):
     """Some rows that match, and where to go on.
 
     Shapes: `cursor` is None where there are no more; a page that ran out of time has
-    one and may have few rows, or none. `unindexed` counts rows that had to be looked
-    at directly. All rows up to `reached`, in the order of the page, are looked at.
+    one and may have few rows, or none. `unindexed` counts rows that the
+    index lacks: they are looked at directly, but for words, newest first, no more than
+    `looking.MOST_BODIES` of them. All other rows up to `reached`, in the order of the
+    page, are looked at.
     """
 
     rows: list[Row]
@@ -95,7 +99,7 @@ def page(
                 break
         else:
             cursor, reached = None, 0 if newest_first else last
-        indexed = index.progress.indexed if index else 0
+        indexed = _indexed(index, words=reads_content(query))
     if len(rows) > limit:
         del rows[limit:]
         reached = rows[-1].seq
@@ -125,6 +129,12 @@ def everything(
         )
         yield from found.rows
         cursor = found.cursor
+
+
+def _indexed(index: Index | None, *, words: bool) -> int:
+    if index is None:
+        return 0
+    return index.progress.worded if words else index.progress.indexed
 
 
 def _start(cursor: str | None, *, newest_first: bool, last: int) -> int:
