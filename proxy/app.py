@@ -152,7 +152,10 @@ class App:
             through=through,
         )
         forward = Forward(
-            Wiring(settings, self._recorder, self._meters, self._clock),
+            Wiring(
+                *(settings, self._recorder, self._meters, self._clock),
+                masker=settings.masker(),
+            ),
             self._upstreams,
             through,
             budgets=memory,

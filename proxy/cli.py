@@ -202,13 +202,13 @@ def export(
 
 
 Names = Annotated[list[str] | None, typer.Argument(help="Ids, or their starts.")]
-Query = Annotated[str | None, typer.Option(help="A filter; see the README.")]
+Chosen = Annotated[str | None, typer.Option(help="A filter; see the README.")]
 
 
 def tag(
     names: Names = None,
     *,
-    query: Query = None,
+    query: Chosen = None,
     add: Annotated[list[str] | None, typer.Option(help="key=value.")] = None,
     drop: Annotated[list[str] | None, typer.Option(help="A key.")] = None,
     as_json: AsJson = False,
@@ -232,7 +232,7 @@ def tag(
 def rm(
     names: Names = None,
     *,
-    query: Query = None,
+    query: Chosen = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do remove them.")] = False,
     as_json: AsJson = False,
     db: Db = None,

@@ -186,4 +186,7 @@ class Forward:
                 if long and tape.id in self._under_way:
                     progress = tape.unsaved(opened)
                     if progress is not None:
+                        masker = self._wiring.masker
+                        if masker is not None:
+                            progress = masker.progress(progress)
                         self._wiring.recorder.note(progress)

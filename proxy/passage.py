@@ -16,6 +16,7 @@ from proxy.answering import own_headers, send_error
 from proxy.errors import NotStoredError, to_body
 from proxy.front.turn import Turn
 from proxy.hosts import Accepts
+from proxy.mask import Masker
 from proxy.meters import Meters
 from proxy.patience import Patience
 from proxy.relay import Relay
@@ -56,6 +57,7 @@ class Wiring(NamedTuple):
     recorder: Recorder
     meters: Meters
     clock: Clock
+    masker: Masker | None = None
 
 
 class Asked(NamedTuple):
@@ -84,7 +86,7 @@ class Passage:
         upstream: Upstream,
         replan: Callable[[Accepts], Plan],
     ) -> None:
-        self._settings, self._recorder, self._meters, clock = wiring
+        self._settings, self._recorder, self._meters, clock, self._masker = wiring
         self._now_ns = clock.now_ns
         self._tape = tape
         self._upstream = upstream
@@ -239,6 +241,8 @@ class Passage:
         patience = Patience()
         patience.lasts(self._settings.hold_timeout_s)
         try:
+            if self._masker is not None:
+                exchange = await asyncio.to_thread(self._masker.exchange, exchange)
             on_disk = await self._recorder.keep(exchange)
         except StorageFailed:
             return False

@@ -23,6 +23,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from proxy.mask import Masker, RedactSettings, Rule
 from proxy.tokens import Token
 
 MIB = 1024 * 1024
@@ -251,6 +252,9 @@ class Settings(BaseSettings):
         default=True,
         description="Index what is kept, in a file beside it, for quick filters.",
     )
+    redact: tuple[RedactSettings, ...] = Field(
+        default=(), description="Rules for what is masked in all that is kept."
+    )
     keep_bodies_days: float = Field(
         default=0,
         ge=0,
@@ -356,6 +360,11 @@ class Settings(BaseSettings):
         """Return the sources, strongest first: flags, environment, file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
+    def masker(self) -> Masker | None:
+        """Return what masks the stored copy; None where nothing is to be."""
+        rules = [Rule(its.name, its.pattern, its.path) for its in self.redact]
+        return Masker(rules) if rules else None
+
     @property
     def fails_closed(self) -> bool:
         """Whether what cannot be recorded is refused, before any token is spent."""
@@ -381,4 +390,4 @@ class Settings(BaseSettings):
         return named
 
 
-__all__ = ["MIB", "Settings", "UpstreamSettings", "ValidationError"]
+__all__ = ["MIB", "RedactSettings", "Settings", "UpstreamSettings", "ValidationError"]

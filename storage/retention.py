@@ -147,8 +147,8 @@ class Retention:
 def used_bytes(connection: sqlite3.Connection) -> int:
     """Return the size of the file without what is free in it."""
     count, free, size = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_count", "freelist_count", "page_size")
+        int(connection.execute(pragma).fetchone()[0])
+        for pragma in ("PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA page_size")
     )
     return (count - free) * size
 

@@ -126,6 +126,11 @@ class Upkeep:
         """Return the size of the file without what is free in it."""
         return await self._recorder.apply(used_bytes)
 
+    @property
+    def possible(self) -> bool:
+        """Whether the file takes anything at present."""
+        return not self._recorder.failing
+
     async def removed(self) -> int:
         """Return how many rows were removed from this file in all."""
         return await self._recorder.apply(partial(_number, query=_REMOVED))
@@ -187,12 +192,13 @@ async def keep_up(
     while True:
         started_s = time.monotonic()
         try:
-            if not retention.policy.keeps_all:
+            if upkeep.possible and not retention.policy.keeps_all:
                 done = await upkeep.sweep(retention, now_at=clock())
                 left = left or done.stripped > 0
-            removed = await upkeep.removed()
-            if (left or removed != cleaned) and await upkeep.finish():
-                left, cleaned = False, removed
+            if upkeep.possible:
+                removed = await upkeep.removed()
+                if (left or removed != cleaned) and await upkeep.finish():
+                    left, cleaned = False, removed
         except (StorageFailed, ValueError):
             pass  # storage in trouble says so itself; an old file stays as it is
         await asyncio.sleep(max(pause_s, 10 * (time.monotonic() - started_s)))

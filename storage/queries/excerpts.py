@@ -4,7 +4,7 @@ import sqlite3
 from typing import Self
 
 from storage.index.documents import documents
-from storage.queries.content import TOKENS, Reader
+from storage.queries.content import DOCUMENTS, Reader
 from storage.queries.predicate import matching
 from storage.queries.tree import Both, Either, Node, Words
 from storage.reading import Library
@@ -26,9 +26,7 @@ class Excerpts:
         self._phrases = " OR ".join(map(matching, _words(query)))
         self._read = read
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
-        self._connection.execute(
-            f"CREATE VIRTUAL TABLE documents USING fts5(text, tokenize='{TOKENS}')"
-        )
+        self._connection.execute(DOCUMENTS)
 
     def of(self, seq: int) -> str:
         """Return where the first of the words stands; empty where none does."""

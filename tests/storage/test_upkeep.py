@@ -1,5 +1,6 @@
 """What was removed: no byte of it is left in the files, and its room is given back."""
 
+import asyncio
 import random
 from functools import partial
 from pathlib import Path
@@ -12,10 +13,11 @@ from storage.engines.sqlite import open_reader
 from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Exchange
+from storage.retention import DAY_US, Policy, Retention
 from storage.safekeeping import Limits
-from storage.upkeep import Upkeep
+from storage.upkeep import Upkeep, keep_up
 from storage.verify import Finding, verify
-from tests.storage.make import chat, clock, exchange
+from tests.storage.make import NOW_AT, chat, clock, exchange
 from tests.storage.test_recorder import keep
 
 pytestmark = pytest.mark.anyio
@@ -124,3 +126,23 @@ def test_only_a_page_of_a_tree_has_unused_bytes() -> None:
     assert list(unused(bytes(freed))) == [(12, 90)]
     freed[92:96] = (92).to_bytes(2) + (4).to_bytes(2)  # its own successor
     assert list(unused(bytes(freed))) == [(12, 90), (96, 96)]
+
+
+async def test_in_the_background_it_retains_and_cleans_up(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        upkeep = Upkeep(recorder, path, pause_ratio=1)
+        retention = Retention(Policy(bodies_days=1))
+        keeping = keep_up(upkeep, retention, clock=clock, pause_s=0.01)
+        async with asyncio.TaskGroup() as tasks:
+            keeper = tasks.create_task(keeping)
+            await keep(recorder, told("mark-1", ""), told("mark-2", ""))
+            await recorder.change(partial(changes.remove, seqs=[1]))
+            while b"mark-1" in held(tmp_path):  # noqa: ASYNC110  a file tells nobody
+                await asyncio.sleep(0.01)
+            assert b"mark-2 said" in held(tmp_path)
+            await keep(recorder, exchange(created_at=NOW_AT - 2 * DAY_US, text="old-3"))
+            while b"old-3" in held(tmp_path):  # noqa: ASYNC110  a file tells nobody
+                await asyncio.sleep(0.01)
+            keeper.cancel()
+    assert sound(path)
