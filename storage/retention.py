@@ -28,6 +28,8 @@ _ENOUGH = 0.98
 _row = exchanges.c
 _Rows: TypeAlias = Select[tuple[int, int, int, bool]]
 
+_SIZES = ("PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA page_size")
+
 # The order of eviction. What failed teaches least, what has no tag nobody asked for.
 _EVICTED: tuple[tuple[Walk, ColumnElement[bool] | None], ...] = (
     ("failed", or_(_row.state == "incomplete", _row.status >= 400)),
@@ -146,10 +148,7 @@ class Retention:
 
 def used_bytes(connection: sqlite3.Connection) -> int:
     """Return the size of the file without what is free in it."""
-    count, free, size = (
-        int(connection.execute(f"PRAGMA {name}").fetchone()[0])
-        for name in ("page_count", "freelist_count", "page_size")
-    )
+    count, free, size = (int(connection.execute(told).fetchone()[0]) for told in _SIZES)
     return (count - free) * size
 
 
