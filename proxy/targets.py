@@ -30,10 +30,10 @@ _AZURE = re.compile(
     rb"(/chat/completions|/responses|/completions|/embeddings)"
 )
 # What lies at and below the endpoints that upstreams also read back from, if they do.
-_BELOW = re.compile(rb"(/chat/completions|/responses)((?:/[^/]+)*)")
+_BELOW = re.compile(rb"(/chat/completions|/responses)((?:/[^/]++)*+)")
 _BELOW_AZURE = re.compile(
     rb"/openai(?:/v1|/deployments/[A-Za-z0-9._~-]+)?"
-    rb"(/chat/completions|/responses)((?:/[^/]+)*)"
+    rb"(/chat/completions|/responses)((?:/[^/]++)*+)"
 )
 _NO_ID = frozenset({b"/compact", b"/input_tokens"})  # of responses: asked, not stored
 _OWN = frozenset({b"healthz", b"readyz", b"metrics", b"api", b"console"})

@@ -19,7 +19,7 @@ from storage.statements import bound, text_of
 from storage.tables import callers as table
 
 # How long a change waits for those who write: a server's commits are short.
-_BUSY_MS = 10_000
+_WAIT = "PRAGMA busy_timeout = 10000"  # milliseconds
 
 _columns = table.c
 _ALL = text_of(
@@ -104,7 +104,7 @@ def assign_in(
     """
     try:
         with closing(open_writer(path)) as connection:
-            connection.execute(f"PRAGMA busy_timeout = {_BUSY_MS}")
+            connection.execute(_WAIT)
             with transaction(connection):
                 assign(connection, fingerprints, project, now_at=now_at)
     except sqlite3.Error as exc:

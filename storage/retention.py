@@ -28,8 +28,6 @@ _ENOUGH = 0.98
 _row = exchanges.c
 _Rows: TypeAlias = Select[tuple[int, int, int, bool]]
 
-_SIZES = ("PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA page_size")
-
 # The order of eviction. What failed teaches least, what has no tag nobody asked for.
 _EVICTED: tuple[tuple[Walk, ColumnElement[bool] | None], ...] = (
     ("failed", or_(_row.state == "incomplete", _row.status >= 400)),
@@ -148,7 +146,10 @@ class Retention:
 
 def used_bytes(connection: sqlite3.Connection) -> int:
     """Return the size of the file without what is free in it."""
-    count, free, size = (int(connection.execute(told).fetchone()[0]) for told in _SIZES)
+    count, free, size = (
+        int(connection.execute(pragma).fetchone()[0])
+        for pragma in ("PRAGMA page_count", "PRAGMA freelist_count", "PRAGMA page_size")
+    )
     return (count - free) * size
 
 

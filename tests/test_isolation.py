@@ -6,6 +6,7 @@ one that is not in it fails the test on the day it arrives.
 
 import asyncio
 import json
+import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple, get_args
@@ -204,7 +205,7 @@ def test_every_kind_of_route_is_known_here() -> None:
     assert set(get_args(Endpoint)) == set(targets._ENDPOINTS.values())
 
 
-async def test_every_route_is_tried(tmp_path: Path) -> None:
+async def test_s21_every_route_is_tried(tmp_path: Path) -> None:
     async with reading(tmp_path) as here:
         served = every_route(here)
     tried = ATTEMPTS.keys() | TAILS
@@ -212,7 +213,7 @@ async def test_every_route_is_tried(tmp_path: Path) -> None:
     assert set() == tried - served, "these are served no more"
 
 
-async def test_nobody_gets_at_what_another_recorded(
+async def test_s30_nobody_gets_at_what_another_recorded(
     tmp_path: Path, keys: tuple[str, str, tuple[str, ...]]
 ) -> None:
     """Not listed, fetched, searched, tagged or deleted; and not with no key at all."""
@@ -269,7 +270,7 @@ def told_off(got: Answer, route: tuple[str, str], *, held: bool) -> None:
         assert got.status in {400, 401}, (route, got.status, got.body)
 
 
-async def test_nobody_follows_what_another_records(
+async def test_s30_nobody_follows_what_another_records(
     tmp_path: Path, keys: tuple[str, str, tuple[str, ...]]
 ) -> None:
     alice, bob, tokens = keys
@@ -287,3 +288,39 @@ async def test_nobody_follows_what_another_records(
                     while last.encode() not in seen:
                         seen += await client.reader.read(65536)
             assert SECRET.encode() not in seen
+
+
+@pytest.mark.parametrize("seed", range(3))
+async def test_s30_two_callers_see_what_a_dictionary_says(
+    tmp_path: Path, seed: int
+) -> None:
+    """Interleaved at random, each of them also with the ids of the other."""
+    draw = random.Random(seed)
+    path = "/v1/chat/completions"
+    kept: dict[str, dict[str, dict[str, str]]] = {ALICE: {}, BOB: {}}
+    async with reading(tmp_path) as here:
+        for _ in range(60):
+            key = draw.choice((ALICE, BOB))
+            own, ids = kept[key], [name for some in kept.values() for name in some]
+            name = draw.choice([*ids, "nothing"])
+            told = {"a": draw.choice("xy")}
+            match draw.choice(("record", "record", "list", "get", "update", "delete")):
+                case "record":
+                    own[await here.chat(key=key, tags=told)] = told
+                case "list":
+                    listed = await here.ids(f"?metadata[a]={told['a']}", key=key)
+                    assert [it for it in own if own[it] == told] == listed
+                case "get":
+                    got = await here.get(f"/{name}", key=key)
+                    assert (200 if name in own else 404) == got.status
+                case "update":
+                    changed = {"metadata": told}
+                    got = await here.ask("POST", f"{path}/{name}", changed, key=key)
+                    assert (200 if name in own else 404) == got.status
+                    own.update({name: told} if name in own else {})
+                case "delete":
+                    got = await here.ask("DELETE", f"{path}/{name}", key=key)
+                    assert (200 if name in own else 404) == got.status
+                    own.pop(name, None)
+        for key, own in kept.items():
+            assert list(own) == await here.ids("?limit=100", key=key)

@@ -19,11 +19,14 @@ from storage.reading import Library
 from storage.records import Json
 from storage.verify import DAMAGE
 
+MOST_PAGE_BYTES = 32 * 1024 * 1024
+"""Of bodies that a page is made of: it ends earlier, and says that more follows."""
+
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def listed(library: Library, shelf: Shelf, asked: Listing) -> dict[str, Json]:
-    """Return a page of stored completions.
+    """Return a page of stored completions, with one at least if there is any.
 
     Raises: `NotFoundError` where `after` names none.
     """
@@ -32,7 +35,11 @@ def listed(library: Library, shelf: Shelf, asked: Listing) -> dict[str, Json]:
         start = found(library, shelf, asked.paging.after).row.seq
     most = asked.paging.limit
     data: list[dict[str, Json]] = []
+    size_bytes = 0
     for row in _rows(library, shelf, asked, start):
+        size_bytes += row.request_size + row.answer_size
+        if data and size_bytes > MOST_PAGE_BYTES:
+            return shapes.envelope(data, more=True)
         kept = _kept(library, row)
         shown = None if kept is None else _shown(kept)
         if shown is None:

@@ -256,12 +256,11 @@ class Stored:
             raise refusal_of(exc) from exc
 
     async def _remove(self, kept: Kept) -> None:
-        """Remove an exchange, and its content from the log as well.
+        """Remove an exchange; whoever keeps house then wipes what is left of it.
 
         Raises: `SpiritsafeError`.
         """
         await self._change(partial(remove, seqs=[kept.row.seq]))
-        await self._recorder.cut_log()
 
     async def _change(self, function: Callable[..., object]) -> None:
         """Change what is kept in the writer's thread; on disk when this returns.

@@ -15,6 +15,9 @@ from storage.reading import Library
 TOKENS = "unicode61 remove_diacritics 2"
 """How a text is cut into words, here and wherever else it is searched."""
 
+DOCUMENTS = f"CREATE VIRTUAL TABLE documents USING fts5(text, tokenize='{TOKENS}')"
+"""A table of one text, to be searched."""
+
 
 class Said(NamedTuple):
     """What an exchange adds to its conversation.
@@ -45,9 +48,7 @@ class Contents:
         self._said = NOTHING
         self._searched = 0
         self._words = sqlite3.connect(":memory:", isolation_level=None)
-        self._words.execute(
-            f"CREATE VIRTUAL TABLE documents USING fts5(text, tokenize='{TOKENS}')"
-        )
+        self._words.execute(DOCUMENTS)
         connection = library.connection
         connection.create_function("spiritsafe_says", 2, self.says)
         connection.create_function("spiritsafe_calls", 3, self.calls)

@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta, timezone
 from typing import NamedTuple
 
 _DATE = re.compile(
-    r"(\d{4})-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.](\d{1,6}))?)?"
-    r"(Z|[+-]\d\d:?\d\d)?)?)?",
+    r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:[.](\d{1,6}))?)?"
+    r"(Z|[+-]\d\d:?\d\d)?)?)?)?",
     re.ASCII | re.IGNORECASE,
 )
 _AGO = re.compile(r"(\d{1,6})([smhdw])", re.ASCII | re.IGNORECASE)
@@ -29,9 +29,9 @@ class Span(NamedTuple):
 def span(text: str, *, now_at: int) -> Span | None:
     """Return what a text covers; None where it is no time.
 
-    Shapes: `2026-11`, `2026-11-01`, `2026-11-01T15:04`, seconds and fractions of
-    them, with `Z` or an offset (UTC else); `today`, `yesterday`; `90s`, `30m`, `24h`,
-    `7d`, `2w` before `now_at`, which is a moment.
+    Shapes: `2026`, `2026-11`, `2026-11-01`, `2026-11-01T15:04`, seconds and fractions
+    of them, with `Z` or an offset (UTC else); `today`, `yesterday`; `90s`, `30m`,
+    `24h`, `7d`, `2w` before `now_at`, which is a moment.
 
     >>> span("2026-11-01", now_at=0)
     Span(start_at=1793491200000000, end_at=1793577600000000)
@@ -60,7 +60,7 @@ def _dated(found: re.Match[str]) -> Span:
     year, month, day, hour, minute, second, fraction, zone = found.groups()
     start = datetime(
         int(year),
-        int(month),
+        int(month or 1),
         int(day or 1),
         int(hour or 0),
         int(minute or 0),
@@ -68,7 +68,9 @@ def _dated(found: re.Match[str]) -> Span:
         int((fraction or "").ljust(6, "0")),
         _zone(zone),
     )
-    if day is None:
+    if month is None:
+        end = start.replace(year=start.year + 1)
+    elif day is None:
         end = start.replace(
             year=start.year + start.month // _MONTHS, month=start.month % _MONTHS + 1
         )

@@ -180,7 +180,7 @@ async def test_where_our_key_opens_all_nobody_goes_on_from_anothers_response(
         await respond(here, key=BOBS, previous_response_id="resp_of_before")
 
 
-async def test_a_wrong_token_does_nothing(
+async def test_s06_a_wrong_token_does_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And none goes on to an upstream that takes its callers' own keys."""

@@ -82,6 +82,7 @@ def test_an_empty_filter_asks_nothing(text: str) -> None:
         ("created>2026-11-01T00:00:00.5", since(DAY_AT + 600_000)),
         ("created>2026-11-01T00:00", since(DAY_AT + 60_000_000)),
         ("created<=2026-12", until(DAY_AT + 61 * DAY_US)),
+        ("created<=2025", until(DAY_AT - 304 * DAY_US)),
         ("after:today", since(DAY_AT + 10 * DAY_US)),
         ("after:yesterday", since(DAY_AT + 9 * DAY_US)),
         ("after:10d", since(DAY_AT + 5)),
