@@ -22,10 +22,10 @@ def capture(db: Path, wanted: argparse.Namespace) -> dict[str, float]:
     """Record into the file, with a reader and without, in turn; print the ratio."""
     build()
     rates: dict[bool, list[float]] = {False: [], True: []}
-    with tempfile.TemporaryDirectory(dir=wanted.folder) as folder:
+    with tempfile.TemporaryDirectory(dir=wanted.folder.absolute()) as folder:
         place, port, own = Path(folder), free_port(), free_port()
         serve = [
-            sys.executable.replace("python", "spiritsafe"), "serve",
+            str(Path(sys.executable).with_name("spiritsafe")), "serve",
             "--listen", f"127.0.0.1:{own}",
             "--upstream", f"http://127.0.0.1:{port}/v1", "--db", str(db.absolute()),
         ]  # fmt: skip

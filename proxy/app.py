@@ -36,6 +36,7 @@ from proxy.upstream.opening import open_transport
 from proxy.upstream.send import Upstream
 from storage.ids import Ids
 from storage.index.behind import Behind
+from storage.index.file import remove
 from storage.readers import Readers
 from storage.recorder import Recorder
 from storage.recovery import RecoveryReport
@@ -201,6 +202,7 @@ class App:
 
     async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
         if not self._settings.index:
+            remove(db)  # nobody would take out of it what is removed from the file
             return None
         return await stack.enter_async_context(indexing(db, self._recorder))
 

@@ -15,6 +15,7 @@ from storage.index.reader import Index
 from storage.queries.tree import Both, Either, Except, Node, Term, Words
 
 # A page is full after a few; who goes on gets more at once.
+_LEAST_ROWS = 64
 _FIRST_ROWS = 128
 _MOST_ROWS = 2048
 
@@ -44,6 +45,25 @@ def blocks(
     is the first row in this order that may be told. Rows behind `index.progress` are
     for the caller to look at. One state of the index is held until the end.
     """
+    yield from _joined(
+        _each(
+            index,
+            node,
+            projects=projects,
+            newest_first=newest_first,
+            from_seq=from_seq,
+        )
+    )
+
+
+def _each(
+    index: Index,
+    node: Node | None,
+    *,
+    projects: AbstractSet[str] | None,
+    newest_first: bool,
+    from_seq: int | None,
+) -> Iterator[Block]:
     with index.reading() as unsure:
         ask = _Leaves(index)
         for first, end in _parts(index, node, from_seq, newest_first=newest_first):
@@ -125,3 +145,26 @@ def _cut(
         yield Block(seqs, all_sure or {base + low for low in some if low in sure})
         done += size
         size = min(2 * size, _MOST_ROWS)
+
+
+def _joined(found: Iterator[Block]) -> Iterator[Block]:
+    """Join small blocks: whoever looks at rows asks for many at once."""
+    seqs: list[int] = []
+    sure: set[int] = set()
+    for block in found:
+        if not seqs and len(block.seqs) >= _LEAST_ROWS:
+            yield block
+            continue
+        seqs += block.seqs
+        sure |= _sure_of(block)
+        if len(seqs) >= _LEAST_ROWS:
+            yield Block(seqs, len(sure) == len(seqs) or sure)
+            seqs, sure = [], set()
+    if seqs:
+        yield Block(seqs, len(sure) == len(seqs) or sure)
+
+
+def _sure_of(block: Block) -> AbstractSet[int]:
+    if isinstance(block.sure, bool):
+        return set(block.seqs) if block.sure else set()
+    return block.sure

@@ -8,16 +8,16 @@ from collections.abc import Generator, Iterator, Sequence
 from typing import NamedTuple
 
 import orjson
-from sqlalchemy import func, literal, select
+from sqlalchemy import Text, bindparam, func, select
 
 from storage.assemble import Row, row_columns
 from storage.index.candidates import Block, blocks
 from storage.index.reader import Index
 from storage.queries.conditions import of_projects
-from storage.queries.predicate import Condition, predicate, reads_content
+from storage.queries.predicate import predicate, reads_content
 from storage.queries.tree import Node
 from storage.reading import Library, Query
-from storage.statements import bound
+from storage.statements import Prepared, bound
 from storage.tables import exchanges
 
 WINDOW_ROWS = 4096
@@ -31,6 +31,7 @@ UNSURE_BODIES = 16
 """Candidates of the index that one statement looks at."""
 
 _seq = exchanges.c.seq
+_SEQS = "these_seqs"
 
 
 class Step(NamedTuple):
@@ -67,6 +68,7 @@ class Look:
         self._matching = self._seen
         if query is not None:
             self._matching = self._matching.where(predicate(query))
+        self._prepared: dict[bool, Prepared] = {}  # by whether rows have to match
 
     def steps(
         self, start: int, last: int, index: Index | None
@@ -112,22 +114,27 @@ class Look:
 
     def _decided(self, block: Block, seqs: Sequence[int]) -> list[Row]:
         if block.sure is True:
-            return self._rows(self._seen.where(_among(seqs)))
+            return self._among(seqs, matching=False)
         sure = block.sure or frozenset[int]()
-        rows = self._rows(
-            self._matching.where(_among([seq for seq in seqs if seq not in sure]))
-        )
+        rows = self._among([seq for seq in seqs if seq not in sure], matching=True)
         known = [seq for seq in seqs if seq in sure]
         if known:
-            rows += self._rows(self._seen.where(_among(known)))
+            rows += self._among(known, matching=False)
             rows.sort(key=lambda row: row.seq, reverse=self._newest_first)
         return rows
+
+    def _among(self, seqs: Sequence[int], *, matching: bool) -> list[Row]:
+        """Return those of some rows that are there, or that match."""
+        prepared = self._prepared.get(matching)
+        if prepared is None:
+            query = self._matching if matching else self._seen
+            given = func.json_each(bindparam(_SEQS, type_=Text()))
+            these = select(given.table_valued("value").c.value)
+            prepared = Prepared(query.where(_seq.in_(these)).limit(self._most))
+            self._prepared[matching] = prepared
+        values = prepared.values({_SEQS: orjson.dumps(list(seqs)).decode()})
+        return [Row(*row) for row in self._connection.execute(prepared.text, values)]
 
     def _rows(self, query: Query) -> list[Row]:
         found = self._connection.execute(*bound(query.limit(self._most)))
         return [Row(*row) for row in found]
-
-
-def _among(seqs: Sequence[int]) -> Condition:
-    given = func.json_each(literal(orjson.dumps(list(seqs)).decode()))
-    return _seq.in_(select(given.table_valued("value").c.value))

@@ -124,11 +124,13 @@ async def test_an_index_that_cannot_be_used_costs_no_record(
         assert (2,) == connection.execute("SELECT count(*) FROM exchanges").fetchone()
 
 
-async def test_it_can_be_switched_off(tmp_path: Path) -> None:
+async def test_switched_off_it_leaves_nothing_behind(tmp_path: Path) -> None:
+    """Else text that is removed from the file would stay in an index that is old."""
     db = tmp_path / "s.db"
-    async with (
-        scripted_upstream(plain) as upstream,
-        living_proxy(db, upstream.url, index=False) as proxy,
-    ):
-        await record(proxy, 1)
+    async with scripted_upstream(plain) as upstream:
+        async with living_proxy(db, upstream.url) as proxy:
+            await record(proxy, 1)
+        assert index_path(db).exists()
+        async with living_proxy(db, upstream.url, index=False) as proxy:
+            await record(proxy, 1)
     assert not index_path(db).exists()

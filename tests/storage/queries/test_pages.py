@@ -65,6 +65,7 @@ def test_a_page_that_runs_out_of_time_says_where_to_go_on(
     monkeypatch.setattr(looking, "WINDOW_ROWS", 10)
     monkeypatch.setattr(looking, "UNSURE_ROWS", 10)
     monkeypatch.setattr("storage.index.candidates._FIRST_ROWS", 10)
+    monkeypatch.setattr("storage.index.candidates._LEAST_ROWS", 10)
     first = page(shelf.library, parse("status>=0"), limit=COUNT, deadline_s=-1)
     assert 0 < len(first.rows) < COUNT
     assert cursor_at(first.reached) == first.cursor
