@@ -176,6 +176,9 @@ class Exchange(Row):
     flags: list[str]
     previous_response_id: str
     retry_count: int
+    schema_name: str | None = Field(alias="schema")
+    verdict: str | None
+    error_path: str | None
     request_headers: list[tuple[str, str]]
     answer_headers: list[tuple[str, str]]
     request_sha256: str

@@ -119,6 +119,20 @@ async def test_far_behind_it_catches_up_in_steps(
         assert wanted == found
 
 
+async def test_many_that_end_at_once_are_told_in_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with follow(tmp_path / "s.db") as to:
+        slow = [await to.begin() for _ in range(5)]
+        to.told()
+        for one in slow:
+            await to.recorder.keep(one)
+        monkeypatch.setattr(following, "_AT_ONCE", 2)
+        found = [to.told(), to.told(), to.told(), to.told()]
+        ids = [one.id for one in slow]
+        assert [ids[:2], ids[2:4], ids[4:], []] == found
+
+
 @pytest.mark.parametrize(
     "text",
     ["", "1", "1-2", "1-2-x", "1-2--3", "1-2-3-4", "\N{ARABIC-INDIC DIGIT ONE}-1-1"],
