@@ -79,12 +79,16 @@ def _each(
 
 
 def _seen(index: Index, number: int, projects: AbstractSet[str] | None) -> BitMap:
-    """Return the rows of a block that may be seen; a row never changes its project."""
+    """Return the rows of a block that may be seen, and some beside where it has many.
+
+    Whoever fetches rows looks at their project again; a row never changes it.
+    """
     if projects is None:
         return index.one(ROWS, number, 0)
     seen = BitMap()
     for project in projects:
-        seen |= index.equal("project", number, project)[0]
+        own, shared = index.equal("project", number, project)
+        seen |= own | shared
     return seen
 
 

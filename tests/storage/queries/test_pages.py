@@ -1,13 +1,21 @@
 """Pages: by key in both orders, in bounded time, of one's own projects only."""
 
+import asyncio
+from contextlib import closing
+from pathlib import Path
+
 import pytest
 
+from storage.assemble import Kept
 from storage.errors import BadCursor, BadQuery
+from storage.index.indexer import Indexer
 from storage.queries import looking
+from storage.queries.content import Said
 from storage.queries.language import parse
 from storage.queries.pages import Page, cursor_at, everything, newest, page
 from storage.queries.tree import Node
-from tests.storage.queries.conftest import COUNT, Shelf, read
+from storage.reading import open_library
+from tests.storage.queries.conftest import COUNT, Shelf, made, read, record
 
 
 def ids(found: Page) -> list[str]:
@@ -134,3 +142,30 @@ def test_bodies_are_read_of_rows_alone_that_pass_the_rest(shelf: Shelf) -> None:
     # Fewer where the index knows the words of some.
     assert len(asked) <= len(wanted)
     assert 0 < len(found.rows) < len(wanted)
+
+
+@pytest.mark.parametrize(("newest_first", "bodies"), [(True, 10), (False, COUNT)])
+def test_words_the_index_lacks_are_looked_for_in_the_newest_bodies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, newest_first: bool, bodies: int
+) -> None:
+    """Who asks for the newest gets some at once; who follows all rows misses none."""
+    looked_at: set[str] = set()
+
+    def noted(kept: Kept) -> Said:
+        looked_at.add(kept.row.id)
+        return read(kept)
+
+    path = tmp_path / "a.db"
+    exchanges = made()
+    asyncio.run(record(path, exchanges))
+    with closing(Indexer(path)) as indexer:  # which knows no words
+        while indexer.step():
+            pass
+    monkeypatch.setattr(looking, "MOST_BODIES", 10)
+    with open_library(path) as library:
+        found = page(
+            library, parse("nowhere"), newest_first=newest_first, read=noted, limit=5
+        )
+    newest_last = [one.id for one in exchanges]
+    assert looked_at == set(newest_last[-bodies:])
+    assert (found.rows, found.cursor, found.unindexed) == ([], None, COUNT)
