@@ -20,7 +20,7 @@ from storage.statements import bound
 from storage.tables import callers, exchanges
 
 # With so few rows left it is cheaper to look at them than to read many bitmaps.
-_FEW = 16
+_FEW = 3
 
 # An id that so many others start with is no id.
 _MOST_NAMED = 256
