@@ -238,7 +238,8 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _opened_by_a_token(self) -> Self:
-        reached = ":" in self.listen and not is_loopback(self.listen)
+        named = bool(self.listen.rpartition(":")[0])  # else it is no address at all
+        reached = named and not is_loopback(self.listen)
         if self.console_token is None and reached:
             raise ValueError(
                 f"console_token: '{self.listen}' can be reached by others, and what is "

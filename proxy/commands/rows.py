@@ -132,7 +132,7 @@ GOES_FIRST: Final = ("tags", "ms", "in/out", "~", "model", "time (UTC)")
 def preview(row: Row, width: int) -> str:
     """Return the start of what was asked and of what came back, on one line."""
     if not row.content_kept:
-        return plain.fitted("(not kept: the client said store: false)", width)
+        return plain.fitted("(content not kept)", width)
     asked = plain.line(row.prompt_preview)
     got = plain.line(row.answer_preview or _complaint(row))
     room = max(0, width - len(" → "))

@@ -81,7 +81,10 @@ def lines(kept: Kept) -> Iterator[str]:
     yield from _head(kept)
     row = kept.row
     if not row.content_kept:
-        yield "\nThe content is not kept: the client said store: false."
+        yield (
+            "\nThe content is not kept: the client opted out (store: false or null), "
+            "it held the caller's key, or its time was over (keep_bodies_days)."
+        )
         return
     for turn in conversation.asked(row.endpoint, kept.request):
         yield from _turn(turn)

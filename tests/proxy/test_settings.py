@@ -52,7 +52,7 @@ def test_tokens_come_as_a_text_or_a_list_and_are_hard_to_guess() -> None:
     assert () == Settings().tokens_issued
 
 
-@pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "10.1.2.3:80", ":80"])
+@pytest.mark.parametrize("listen", ["0.0.0.0:8787", "[::]:8787", "10.1.2.3:80"])
 def test_what_others_reach_takes_a_console_token(listen: str) -> None:
     with pytest.raises(ValidationError, match="console_token"):
         Settings(listen=listen)
