@@ -98,7 +98,7 @@ def test_a_table_names_each_row_and_its_ending(file: Recorded) -> None:
     assert "200 upstream_truncated" in text
     assert "once more → ! slow down" in text
     assert "hi → answer to hi" in text
-    assert "(not kept" in text
+    assert "(content not kept)" in text
 
 
 def test_the_short_id_of_a_table_can_be_shown(file: Recorded) -> None:
