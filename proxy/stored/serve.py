@@ -5,6 +5,7 @@ where it keeps them; where the proxy's own key would open those of all callers, 
 gets to see its own.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -18,6 +19,7 @@ from proxy.bodies import read_body
 from proxy.callers import Callers
 from proxy.dispatch import Serve
 from proxy.errors import (
+    BusyError,
     MethodError,
     NotFoundError,
     SpiritsafeError,
@@ -55,6 +57,9 @@ MOST_BODY_BYTES = 2 * 1024 * 1024
 READ_TIMEOUT_S = 10.0
 """Of one read: a page of a hundred long conversations takes about one."""
 
+CHECK_TIMEOUT_S = 2.0
+"""Of a look at whose response a captured request goes on from, with the wait for it."""
+
 ID = "{id}"
 
 T = TypeVar("T")
@@ -82,12 +87,14 @@ class Stored:
         *,
         callers: Callers,
         readers: Readers,
+        checks: Readers,
         recorder: Recorder,
         through: Serve,
     ) -> None:
         self._upstreams = upstreams
         self._callers = callers
         self._readers = readers
+        self._checks = checks
         self._recorder = recorder
         self._through = through
 
@@ -190,8 +197,10 @@ class Stored:
         """Let go on from a response, unless another project recorded it.
 
         Shapes: `caller` is a fingerprint. What nobody recorded passes: it may be older
-        than the file, and ids cannot be guessed.
-        Raises: `ValueRefused` in the words of the API.
+        than the file, and ids cannot be guessed. It has readers of its own, as traffic
+        waits for nobody who reads.
+        Raises: `ValueRefused` in the words of the API; `BusyError` where it cannot be
+        told, as one project's answers matter more than another's request.
         """
 
         def foreign(library: Library) -> bool:
@@ -199,7 +208,15 @@ class Stored:
             shelf = Shelf("responses", route.upstream, projects)
             return is_foreign(library.connection, name, shelf)
 
-        if await self._run(foreign):
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                found = await self._checks.run(foreign, timeout_s=CHECK_TIMEOUT_S)
+        except (StorageError, TimeoutError) as exc:
+            raise BusyError(
+                f"Whose response '{name}' is cannot be told now: come again, or send "
+                "the whole input without previous_response_id."
+            ) from exc
+        if found:
             raise ValueRefused(
                 f"Previous response with id '{name}' not found.",
                 param="previous_response_id",
