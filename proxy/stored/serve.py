@@ -42,10 +42,9 @@ from proxy.stored.second import Second
 from proxy.targets import Route
 from proxy.upstream.send import Upstream
 from storage.access import projects_of
-from storage.assemble import Kept
 from storage.changes import remove, replace_tags
 from storage.errors import StorageError
-from storage.queries.named import Shelf, is_foreign, owns
+from storage.queries.named import Shelf, all_of, is_foreign, owns
 from storage.readers import Readers
 from storage.reading import Library
 from storage.recorder import Recorder
@@ -160,9 +159,8 @@ class Stored:
     async def delete_completion(self, call: Call) -> Json:
         """Remove one."""
         refuse_all(call.turn.query)
-        await self._remove(
-            await self._read(call, partial(completions.found, name=call.name))
-        )
+        await self._read(call, partial(completions.found, name=call.name))
+        await self._remove(call)
         told = {"object": "chat.completion.deleted", "id": call.name}
         return {**told, "deleted": True}
 
@@ -178,9 +176,8 @@ class Stored:
 
     async def delete_response(self, call: Call) -> Json:
         """Remove one."""
-        await self._remove(
-            await self._read(call, partial(responses.found, name=call.name))
-        )
+        await self._read(call, partial(responses.found, name=call.name))
+        await self._remove(call)
         return {"id": call.name, "object": "response", "deleted": True}
 
     async def own_response(self, call: Call) -> Json:
@@ -272,12 +269,18 @@ class Stored:
         except StorageError as exc:
             raise refusal_of(exc) from exc
 
-    async def _remove(self, kept: Kept) -> None:
-        """Remove an exchange; whoever keeps house then wipes what is left of it.
+    async def _remove(self, call: Call) -> None:
+        """Remove all of a name: an older one would else come up in its place.
 
+        Whoever keeps house then wipes what is left of it.
         Raises: `SpiritsafeError`.
         """
-        await self._change(partial(remove, seqs=[kept.row.seq]))
+
+        def every(library: Library, shelf: Shelf) -> list[int]:
+            return all_of(library.connection, call.name, shelf)
+
+        seqs = await self._read(call, every)
+        await self._change(partial(remove, seqs=seqs))
 
     async def _change(self, function: Callable[..., object]) -> None:
         """Change what is kept in the writer's thread; on disk when this returns.
