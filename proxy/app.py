@@ -149,6 +149,7 @@ class App:
             self._upstreams,
             callers=self._callers,
             readers=readers,
+            checks=stack.enter_context(closing(checking(db, settings))),
             recorder=self._recorder,
             through=through,
         )
@@ -240,6 +241,12 @@ class App:
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")
+
+
+def checking(db: Path, settings: Settings) -> Readers:
+    """Return what looks up for traffic, which no reader of recordings holds up."""
+    most = settings.max_requests_at_once
+    return Readers(db, most_at_once=1, most_waiting=most)
 
 
 def console_tokens(settings: Settings) -> list[bytes]:

@@ -9,7 +9,7 @@ from proxy.callers import Callers
 from proxy.errors import BusyError, HostError, SpiritsafeError
 from proxy.headers import admit, credential
 from proxy.strangers import Strangers
-from proxy.targets import Route, route
+from proxy.targets import NO_ID, Route, route
 from proxy.upstream.send import Upstream
 
 CLOSE = ((b"connection", b"close"),)
@@ -74,7 +74,7 @@ class Dispatch:
             return
         self._under_way += 1
         try:
-            if way.kind == "captured":
+            if way.kind == "captured" or self._goes_on(way):
                 await self._forward(scope, receive, send, way)
             elif way.kind == "stored":
                 await self._stored(scope, receive, send, way)
@@ -82,6 +82,11 @@ class Dispatch:
                 await self._through(scope, receive, send, way)
         finally:
             self._under_way -= 1
+
+    def _goes_on(self, way: Route) -> bool:
+        """Return whether a relayed request may name a response that our key opens."""
+        held = self._upstreams[way.upstream].authorization is not None
+        return way.kind == "relay" and held and way.below in NO_ID
 
     def _refuse_unknown(self, scope: Scope, way: Route) -> None:
         """Raise `WhoError` for callers that this upstream is not for."""

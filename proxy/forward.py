@@ -1,5 +1,7 @@
 """The way in of captured requests: read, plan, and send each on its passage.
 
+What is only read, to see whose response it goes on from, passes unrecorded.
+
 It puts the units in order and decides nothing about bodies or headers itself.
 """
 
@@ -118,7 +120,7 @@ class Forward:
         except SpiritsafeError as exc:
             await send_error(send, exc)
             return
-        if not first.record:
+        if not first.record or route.kind != "captured":
             await self._through.whole(scope, send, route, body)
             return
         tape = self._tape(
@@ -140,7 +142,8 @@ class Forward:
         where our own key would go on from what another caller was answered.
         """
         settings, recorder = self._wiring.settings, self._wiring.recorder
-        if plan.record and settings.fails_closed and not recorder.stores:
+        recorded = plan.record and route.kind == "captured"
+        if recorded and settings.fails_closed and not recorder.stores:
             raise not_stored(low=recorder.low)
         before = plan.previous_response_id
         if before and self._upstreams[route.upstream].authorization is not None:

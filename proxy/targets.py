@@ -35,7 +35,7 @@ _BELOW_AZURE = re.compile(
     rb"/openai(?:/v1|/deployments/[A-Za-z0-9._~-]+)?"
     rb"(/chat/completions|/responses)((?:/[^/]++)*+)"
 )
-_NO_ID = frozenset({b"/compact", b"/input_tokens"})  # of responses: asked, not stored
+NO_ID = frozenset({b"/compact", b"/input_tokens"})  # of responses: asked, not stored
 _OWN = frozenset({b"healthz", b"readyz", b"metrics", b"api", b"console"})
 _NEVER = frozenset({"CONNECT", "TRACE"})
 _DEFAULT = "default"
@@ -50,7 +50,8 @@ class Route(msgspec.Struct, frozen=True):
 
     Shapes: `endpoint` only where it is captured; `suffix` is what follows the
     upstream's base path, as the client wrote it; of an own path it is all of it.
-    Where something recorded is read back, `below` follows the path of the endpoint.
+    Where something recorded is read back, `below` follows the path of the endpoint;
+    of a relayed path it is what `NO_ID` has, as that too may name a response.
     """
 
     kind: Literal["captured", "stored", "relay", "own"]
@@ -104,7 +105,10 @@ def route(
         return Route("stored", upstream, suffix, _ENDPOINTS[below[0]], below[1])
     if method != "POST" or (endpoint == "embeddings" and not embeddings):
         endpoint = None
-    return Route("captured" if endpoint else "relay", upstream, suffix, endpoint)
+    if endpoint:
+        return Route("captured", upstream, suffix, endpoint)
+    asked = below[1] if method == "POST" and below is not None else b""
+    return Route("relay", upstream, suffix, None, asked)
 
 
 def forwarded(base_path: bytes, suffix: bytes, query: bytes | None = None) -> bytes:
@@ -161,7 +165,7 @@ def _reads_back(method: str, endpoint: bytes, below: bytes) -> bool:
         return False
     if not below:  # there is no list of responses
         return method in {"GET", "HEAD"} and endpoint == b"/chat/completions"
-    return not (method == "POST" and below in _NO_ID)
+    return not (method == "POST" and below in NO_ID)
 
 
 def _refuse_alike(prefix: bytes, plain: bytes) -> None:

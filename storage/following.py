@@ -20,6 +20,9 @@ _is_open = _columns.state == literal_column("'open'")  # as its index has it
 # Numbers of one look: who has been away catches up in short reads.
 _AT_ONCE = 5000
 
+# Numbers that a written place reaches back at most: so many rows are looked at for one.
+_FURTHEST = 500_000
+
 # How long after its end an exchange may have been committed, when a follower left.
 _MARGIN_US = 60_000_000
 
@@ -36,9 +39,11 @@ class Place(msgspec.Struct, frozen=True):
     def written(self, now_at: int) -> str:
         """Return a place as a text that `Mark.read` takes.
 
-        Thousands may be open: it has but the first of them, and the time.
+        Thousands may be open: it has but the first of them, and the time. What has been
+        open for longer than `_FURTHEST` others is found while it is open only.
         """
         low = min(self.open, default=self.high + 1)
+        low = max(low, self.high - _FURTHEST)
         return f"{self.high}-{low}-{now_at}"
 
 
@@ -72,6 +77,8 @@ class Mark(msgspec.Struct, frozen=True):
         ):
             raise ValueError("it is none that was sent from here")
         high, low, at = map(int, parts)
+        if not high - _FURTHEST <= low <= high + 1:
+            raise ValueError("it is none that was sent from here")
         return cls(high, low, at)
 
 
@@ -86,12 +93,14 @@ def resumed(library: Library, mark: Mark) -> Place:
     """Return the place of a mark: what ended about then may be told once more."""
     with _one_moment(library) as connection:
         high = min(mark.high, _highest(connection))  # perhaps of a file since replaced
+        at = max(mark.at, _begun_at(connection, high))  # it was there when written
         query = select(_columns.seq).where(
             _columns.seq.between(mark.low, high),
-            _is_open | (_columns.ended_at >= mark.at - _MARGIN_US),
+            _columns.ended_at >= at - _MARGIN_US,
         )
         found = connection.execute(*bound(query))
-        return Place(high, frozenset(seq for (seq,) in found))
+        ended = frozenset(seq for (seq,) in found)
+        return Place(high, ended | _open(connection, high))
 
 
 def step(
@@ -136,6 +145,18 @@ def _highest(connection: sqlite3.Connection) -> int:
     query = select(func.coalesce(func.max(_columns.seq), 0))
     (seq,) = connection.execute(*bound(query)).fetchone()
     return int(seq)
+
+
+def _begun_at(connection: sqlite3.Connection, high: int) -> int:
+    """Return when the last one up to a number began."""
+    query = (
+        select(_columns.created_at)
+        .where(_columns.seq <= high)
+        .order_by(_columns.seq.desc())
+        .limit(1)
+    )
+    found = connection.execute(*bound(query)).fetchone()
+    return 0 if found is None else int(found[0])
 
 
 def _open(connection: sqlite3.Connection, high: int) -> frozenset[int]:

@@ -124,8 +124,12 @@ class Readers:
         """Return a connection to the file that is there now.
 
         One that was damaged is set aside, and a new one has its name.
+        Raises: `CannotOpen`, between the two also.
         """
-        number = self._path.stat().st_ino
+        try:
+            number = self._path.stat().st_ino
+        except OSError as exc:
+            raise CannotOpen(f"{self._path} cannot be read: {exc.strerror}") from exc
         while self._idle:
             its, library = self._idle.pop()
             if its == number:

@@ -115,8 +115,9 @@ class Live:
             found = await desk.read_aside(
                 visitor, partial(look, node=node, place=place)
             )
+            name = self._id(place)  # once: thousands may be open in a place
             for row in found.rows[:-1]:  # who leaves among them gets all again
-                yield event(row, self._id(place))
+                yield event(row, name)
             place, more = found.place, found.more
             for row in found.rows[-1:]:
                 yield event(row, self._id(place))

@@ -5,6 +5,7 @@ where it keeps them; where the proxy's own key would open those of all callers, 
 gets to see its own.
 """
 
+import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
@@ -18,6 +19,7 @@ from proxy.bodies import read_body
 from proxy.callers import Callers
 from proxy.dispatch import Serve
 from proxy.errors import (
+    BusyError,
     MethodError,
     NotFoundError,
     SpiritsafeError,
@@ -40,10 +42,9 @@ from proxy.stored.second import Second
 from proxy.targets import Route
 from proxy.upstream.send import Upstream
 from storage.access import projects_of
-from storage.assemble import Kept
 from storage.changes import remove, replace_tags
 from storage.errors import StorageError
-from storage.queries.named import Shelf, is_foreign, owns
+from storage.queries.named import Shelf, all_of, is_foreign, owns
 from storage.readers import Readers
 from storage.reading import Library
 from storage.recorder import Recorder
@@ -54,6 +55,9 @@ MOST_BODY_BYTES = 2 * 1024 * 1024
 
 READ_TIMEOUT_S = 10.0
 """Of one read: a page of a hundred long conversations takes about one."""
+
+CHECK_TIMEOUT_S = 2.0
+"""Of a look at whose response a captured request goes on from, with the wait for it."""
 
 ID = "{id}"
 
@@ -82,12 +86,14 @@ class Stored:
         *,
         callers: Callers,
         readers: Readers,
+        checks: Readers,
         recorder: Recorder,
         through: Serve,
     ) -> None:
         self._upstreams = upstreams
         self._callers = callers
         self._readers = readers
+        self._checks = checks
         self._recorder = recorder
         self._through = through
 
@@ -153,9 +159,8 @@ class Stored:
     async def delete_completion(self, call: Call) -> Json:
         """Remove one."""
         refuse_all(call.turn.query)
-        await self._remove(
-            await self._read(call, partial(completions.found, name=call.name))
-        )
+        await self._read(call, partial(completions.found, name=call.name))
+        await self._remove(call)
         told = {"object": "chat.completion.deleted", "id": call.name}
         return {**told, "deleted": True}
 
@@ -171,9 +176,8 @@ class Stored:
 
     async def delete_response(self, call: Call) -> Json:
         """Remove one."""
-        await self._remove(
-            await self._read(call, partial(responses.found, name=call.name))
-        )
+        await self._read(call, partial(responses.found, name=call.name))
+        await self._remove(call)
         return {"id": call.name, "object": "response", "deleted": True}
 
     async def own_response(self, call: Call) -> Json:
@@ -190,8 +194,10 @@ class Stored:
         """Let go on from a response, unless another project recorded it.
 
         Shapes: `caller` is a fingerprint. What nobody recorded passes: it may be older
-        than the file, and ids cannot be guessed.
-        Raises: `ValueRefused` in the words of the API.
+        than the file, and ids cannot be guessed. It has readers of its own, as traffic
+        waits for nobody who reads.
+        Raises: `ValueRefused` in the words of the API; `BusyError` where it cannot be
+        told, as one project's answers matter more than another's request.
         """
 
         def foreign(library: Library) -> bool:
@@ -199,7 +205,15 @@ class Stored:
             shelf = Shelf("responses", route.upstream, projects)
             return is_foreign(library.connection, name, shelf)
 
-        if await self._run(foreign):
+        try:
+            async with asyncio.timeout(CHECK_TIMEOUT_S):
+                found = await self._checks.run(foreign, timeout_s=CHECK_TIMEOUT_S)
+        except (StorageError, TimeoutError) as exc:
+            raise BusyError(
+                f"Whose response '{name}' is cannot be told now: come again, or send "
+                "the whole input without previous_response_id."
+            ) from exc
+        if found:
             raise ValueRefused(
                 f"Previous response with id '{name}' not found.",
                 param="previous_response_id",
@@ -255,12 +269,18 @@ class Stored:
         except StorageError as exc:
             raise refusal_of(exc) from exc
 
-    async def _remove(self, kept: Kept) -> None:
-        """Remove an exchange; whoever keeps house then wipes what is left of it.
+    async def _remove(self, call: Call) -> None:
+        """Remove all of a name: an older one would else come up in its place.
 
+        Whoever keeps house then wipes what is left of it.
         Raises: `SpiritsafeError`.
         """
-        await self._change(partial(remove, seqs=[kept.row.seq]))
+
+        def every(library: Library, shelf: Shelf) -> list[int]:
+            return all_of(library.connection, call.name, shelf)
+
+        seqs = await self._read(call, every)
+        await self._change(partial(remove, seqs=seqs))
 
     async def _change(self, function: Callable[..., object]) -> None:
         """Change what is kept in the writer's thread; on disk when this returns.

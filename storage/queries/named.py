@@ -57,6 +57,15 @@ def newest(connection: sqlite3.Connection, name: str, shelf: Shelf) -> Row | Non
     return found if found is not None and shelf.holds(found) else None
 
 
+def all_of(connection: sqlite3.Connection, name: str, shelf: Shelf) -> list[int]:
+    """Return the numbers of all of this id that its caller gets to see."""
+    projects = sorted(shelf.projects)
+    places = (name, shelf.endpoint, shelf.upstream, *projects)
+    found = [seq for (seq,) in connection.execute(_every(len(projects)), places)]
+    one = None if found else newest(connection, name, shelf)  # by our own id
+    return found if one is None else [one.seq]
+
+
 def owns(connection: sqlite3.Connection, name: str, shelf: Shelf) -> bool:
     """Return whether its caller has anything of this id, ended or not, kept or not."""
     projects = sorted(shelf.projects)
@@ -95,17 +104,23 @@ def tree_of(
 @cache
 def _by_name(count: int) -> str:
     """Return the query by an upstream's id, for callers of so many fingerprints."""
-    query = (
-        _of_caller(select(*row_columns), count)
-        .where(text("state = 'complete' AND status < 400 AND content_kept = 1"))
-        .order_by(_columns.seq.desc())
-    )
+    query = _seen(select(*row_columns), count).order_by(_columns.seq.desc())
     return f"{text_of(query)} LIMIT 1"
+
+
+@cache
+def _every(count: int) -> str:
+    return text_of(_seen(select(_columns.seq), count))
 
 
 @cache
 def _owned(count: int) -> str:
     return f"{text_of(_of_caller(select(_columns.seq), count))} LIMIT 1"
+
+
+def _seen(query: Query, count: int) -> Query:
+    told = text("state = 'complete' AND status < 400 AND content_kept = 1")
+    return _of_caller(query, count).where(told)
 
 
 def _of_caller(query: Query, count: int) -> Query:

@@ -35,7 +35,7 @@ def route(raw_path: bytes, method: str = "POST", *, embeddings: bool = False) ->
         (b"/v1/", Route("relay", "default", b"/")),
         (b"/v1/chat/completions/chatcmpl-1", Route("stored", "default", b"/chat/completions/chatcmpl-1", "chat", b"/chatcmpl-1")),
         (b"/v1/responses/resp_1/cancel", Route("stored", "default", b"/responses/resp_1/cancel", "responses", b"/resp_1/cancel")),
-        (b"/v1/responses/compact", Route("relay", "default", b"/responses/compact")),
+        (b"/v1/responses/compact", Route("relay", "default", b"/responses/compact", None, b"/compact")),
         (b"/azure/openai/chat/completions/A%2Fb", Route("stored", "azure", b"/openai/chat/completions/A%2Fb", "chat", b"/A%2Fb")),
         (b"/azure/openai/v1/responses/r", Route("stored", "azure", b"/openai/v1/responses/r", "responses", b"/r")),
         (b"/healthz", Route("own", "", b"/healthz")),

@@ -103,6 +103,19 @@ async def test_a_mark_of_another_file_is_taken_for_the_end(tmp_path: Path) -> No
         assert await to.keep(exchange()) == to.told()
 
 
+async def test_a_mark_of_long_ago_holds_only_what_ended_about_its_end(
+    tmp_path: Path,
+) -> None:
+    """Whoever writes marks of his own makes nobody hold all numbers of the file."""
+    async with follow(tmp_path / "s.db") as to:
+        long_ago = NOW_AT - 3_600_000_000
+        old = exchange(created_at=long_ago, ended_at=long_ago + 1)
+        await to.keep(*(msgspec.structs.replace(old, id=f"ex_{n}") for n in range(9)))
+        await to.keep(exchange(created_at=NOW_AT, ended_at=NOW_AT + 1))
+        for high in (10, 400_000):
+            assert {10} == resumed(to.library, Mark.read(f"{high}-0-0")).open
+
+
 async def test_far_behind_it_catches_up_in_steps(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -135,7 +148,17 @@ async def test_many_that_end_at_once_are_told_in_steps(
 
 @pytest.mark.parametrize(
     "text",
-    ["", "1", "1-2", "1-2-x", "1-2--3", "1-2-3-4", "\N{ARABIC-INDIC DIGIT ONE}-1-1"],
+    [
+        "",
+        "1",
+        "1-2",
+        "1-2-x",
+        "1-2--3",
+        "1-2-3-4",
+        "999999-0-0",
+        "1-3-0",
+        "\N{ARABIC-INDIC DIGIT ONE}-1-1",
+    ],
 )
 def test_a_text_that_is_no_mark_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match="none"):
@@ -144,5 +167,8 @@ def test_a_text_that_is_no_mark_is_refused(text: str) -> None:
 
 def test_a_mark_is_short_however_much_is_open() -> None:
     place = Place(10**9, frozenset(range(10**5)))
-    assert Mark(10**9, 0, NOW_AT) == Mark.read(place.written(NOW_AT))
+    low = Mark.read(place.written(NOW_AT)).low
+    assert 0 < low < 10**9
+    near = Place(10**5, frozenset(range(10**5)))
+    assert Mark(10**5, 0, NOW_AT) == Mark.read(near.written(NOW_AT))
     assert len(place.written(NOW_AT)) < 60

@@ -65,6 +65,16 @@ async def test_what_takes_too_long_is_broken_off_and_the_next_is_not(
         assert 1 == await readers.run(count, timeout_s=5)
 
 
+async def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    db = tmp_path / "s.db"
+    async with reading(db) as readers:
+        db.rename(tmp_path / "away.db")
+        with pytest.raises(CannotOpen, match="No such file"):
+            await readers.run(count, timeout_s=5)
+        (tmp_path / "away.db").rename(db)
+        assert 1 == await readers.run(count, timeout_s=5)
+
+
 async def test_an_interruption_between_two_statements_is_repeated(
     tmp_path: Path,
 ) -> None:

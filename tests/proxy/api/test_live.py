@@ -109,7 +109,7 @@ async def test_one_goes_on_where_one_left_off(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "last_id", ["x", "1-2", "1-2-3-4", "-1-2-3", "1-2-" + "9" * 40]
+    "last_id", ["x", "1-2", "1-2-3-4", "-1-2-3", "1-2-" + "9" * 40, "999999-0-0"]
 )
 async def test_an_id_of_no_event_gets_400(last_id: str, tmp_path: Path) -> None:
     async with served(tmp_path) as to:

@@ -221,6 +221,19 @@ async def test_s31_of_one_id_given_twice_the_newest_is_shown(tmp_path: Path) -> 
             assert 5 == len(list(library.rows()))
 
 
+async def test_a_delete_takes_all_of_an_id_and_none_of_others(tmp_path: Path) -> None:
+    async with reading(tmp_path) as here:
+        for text in ("old", "middle", "new"):
+            await here.chat(text, user="same-id")
+        await here.chat("hers", user="same-id", key=BOB)
+        await here.chat("elsewhere", user="same-id", at="/other/v1")
+        assert 200 == (await here.ask("DELETE", f"{PATH}/same-id")).status
+        assert (404, None, "not_found") == (await here.get("/same-id")).error
+        assert [] == await here.ids()
+        assert ["same-id"] == await here.ids(key=BOB)
+        assert ["same-id"] == await here.ids(at="/other/v1")
+
+
 async def test_each_upstream_has_completions_of_its_own(tmp_path: Path) -> None:
     async with reading(tmp_path) as here:
         one = await here.chat()

@@ -1,10 +1,14 @@
 """Responses read back: the upstream's where it has them, ours where it has no such API."""
 
+import asyncio
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
+from proxy.stored import completions
+from storage.reading import open_library
 from tests.proxy.stored.scene import ALICE, BOB, Answer, Reading, answer_to, reading
 from tests.scripted_upstream import RawRequest, Script, Wire
 
@@ -178,6 +182,81 @@ async def test_where_our_key_opens_all_nobody_goes_on_from_anothers_response(
         assert 1 == len(here.upstream.requests)
         await respond(here, key=ALICES, previous_response_id=name)
         await respond(here, key=BOBS, previous_response_id="resp_of_before")
+
+
+@pytest.mark.parametrize("path", ["compact", "input_tokens"])
+async def test_where_our_key_opens_all_nobody_reads_anothers_response_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.setenv("HELD_KEY", "sk-held-0123456789abcdef")
+    async with reading(tmp_path, tokens=TOKENS) as here:
+        here.upstream.script = reads_back(200, b"{}")
+        name = await respond(here, key=ALICES)
+        asked = {"model": "m", "previous_response_id": name}
+        at = f"/v1/responses/{path}"
+        his = await here.ask("POST", at, asked, key=BOBS)
+        assert (400, "previous_response_id", "previous_response_not_found") == his.error  # fmt: skip
+        assert 1 == len(here.upstream.requests)
+        assert 200 == (await here.ask("POST", at, asked, key=ALICES)).status
+        assert asked == here.upstream.requests[-1].json
+        with open_library(here.proxy.db) as library:
+            assert 1 == len(list(library.rows()))
+
+
+async def test_where_our_key_opens_all_no_websocket_goes_on_from_responses(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELD_KEY", "sk-held-0123456789abcdef")
+    switch = ("upgrade: websocket", "connection: upgrade")
+    async with reading(tmp_path, tokens=TOKENS) as here:
+        his = await here.ask("GET", "/v1/responses", None, *switch, key=BOBS)
+        assert (404, None, "not_found") == his.error
+        assert b"key of its own" in his.body
+        assert [] == here.upstream.requests
+
+
+async def test_who_goes_on_from_a_response_waits_for_no_reader(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELD_KEY", "sk-held-0123456789abcdef")
+    done = threading.Event()
+    both = threading.Barrier(3)  # the readers of lists, and who waits for them
+
+    def slow(*_: object, **__: object) -> object:
+        if not done.is_set():
+            both.wait(30)
+        done.wait(30)
+        return {}
+
+    monkeypatch.setattr(completions, "listed", slow)
+    async with reading(tmp_path, tokens=TOKENS) as here, asyncio.TaskGroup() as tasks:
+        name = await respond(here, key=ALICES)
+        lists = [
+            tasks.create_task(here.ask("GET", "/v1/chat/completions", key=BOBS))
+            for _ in range(2)
+        ]
+        try:
+            await asyncio.to_thread(both.wait, 30)
+            await respond(here, key=ALICES, previous_response_id=name)
+            assert not any(it.done() for it in lists)
+        finally:
+            done.set()
+
+
+async def test_whose_response_cannot_be_told_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HELD_KEY", "sk-held-0123456789abcdef")
+    async with reading(tmp_path, tokens=TOKENS) as here:
+        name = await respond(here, key=ALICES)
+        asked = {"model": "m", "input": "go on", "previous_response_id": name}
+        away = here.proxy.db.with_name("away.db")
+        here.proxy.db.rename(away)
+        told = await here.ask("POST", "/v1/responses", asked, key=ALICES)
+        assert (503, "proxy_busy") == (told.status, told.json["error"]["code"])
+        assert 1 == len(here.upstream.requests)
+        away.rename(here.proxy.db)
+        await respond(here, key=ALICES, previous_response_id=name)
 
 
 async def test_s06_a_wrong_token_does_nothing(
