@@ -187,9 +187,19 @@ class Forward:
                     await asyncio.sleep(0)
                 long = now_ns - tape.started_ns >= SAVE_EVERY_S * 1e9
                 if long and tape.id in self._under_way:
-                    progress = tape.unsaved(opened)
-                    if progress is not None:
-                        masker = self._wiring.masker
-                        if masker is not None:
-                            progress = masker.progress(progress)
-                        self._wiring.recorder.note(progress)
+                    await self._save(tape)
+
+    async def _save(self, tape: Tape) -> None:
+        """Note what came on a tape; where it is masked, only that it is under way.
+
+        Masked in a thread, and again only where what is told of it is another.
+        """
+        masker = self._wiring.masker
+        before = tape.open_exchange
+        progress = tape.unsaved(opened)
+        if masker is not None and progress is not None:
+            if progress.exchange is before:
+                return
+            progress = await asyncio.to_thread(masker.progress, progress)
+        if progress is not None and not tape.sealed:
+            self._wiring.recorder.note(progress)

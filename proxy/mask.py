@@ -20,6 +20,7 @@ Path: TypeAlias = tuple[str | int, ...]
 _Step: TypeAlias = str | int | None  # None is any
 
 _TOKEN = re.compile(r'"(?:[^"\\]++|\\.)*+"|[{}\[\]:,]|[^\s{}\[\]:,"]++')
+_COLON = re.compile(r"[ \t\r\n]*+:")
 _DATA = re.compile(r"^data:[ ]?(.*?)\r?$", re.MULTILINE)
 _STEP = re.compile(r"\.([^.\[\]]+)|\[(\d+|\*)\]")
 _EVENT = ("type", "item_id", "output_index", "content_index")  # whose text goes on
@@ -151,8 +152,10 @@ class Masker:
             masked = self._plain(whole, hits)
             if masked == whole:
                 continue
+            at = 0
             for text in group:
-                said, masked = masked[: len(text.said)], masked[len(text.said) :]
+                said = masked[at : at + len(text.said)]
+                at += len(said)
                 if said != text.said:
                     text.said = said
                     changed.append(text)
@@ -162,11 +165,16 @@ class Masker:
         for name, pattern in self._patterns:
             # A lone surrogate, which JSON may spell, is no text to RE2.
             seen = text.encode("utf-8", "replace").decode()
+            parts: list[str] = []
+            at = 0
             for match in pattern.finditer(seen):
                 begin, end = match.span()
                 if end > begin:
-                    hits.add(name)
-                    text = text[:begin] + MASK * (end - begin) + text[end:]
+                    parts += (text[at:begin], MASK * (end - begin))
+                    at = end
+            if parts:
+                hits.add(name)
+                text = "".join((*parts, text[at:]))
         return text
 
 
@@ -245,7 +253,7 @@ def _walk(document: str, at: int) -> Iterator[_Text]:
 
 
 def _is_key(document: str, match: re.Match[str]) -> bool:
-    return document[match.end() :][:64].lstrip()[:1] == ":"
+    return _COLON.match(document, match.end()) is not None
 
 
 def _keys(document: list[_Text]) -> list[object]:

@@ -110,7 +110,8 @@ class Passage:
             ending = self._ending(clean=False, reason="proxy_shutdown")
             turn.cut()
             if not self._handed_over:
-                await self._keep(seal(self._tape, ending, sse=relay.sse))
+                exchange = seal(self._tape, ending, sse=relay.sse)
+                await self._keep(await self._masked(exchange))
             raise
         finally:
             if not self._handed_over:  # a defect of ours: count it, and let it be seen
@@ -231,8 +232,16 @@ class Passage:
 
     async def _sealed(self, ending: Ending, relay: Relay) -> Exchange:
         if is_short(self._tape):
-            return seal(self._tape, ending, sse=relay.sse)
-        return await asyncio.to_thread(seal, self._tape, ending, sse=relay.sse)
+            exchange = seal(self._tape, ending, sse=relay.sse)
+        else:
+            exchange = await asyncio.to_thread(seal, self._tape, ending, sse=relay.sse)
+        return await self._masked(exchange)
+
+    async def _masked(self, exchange: Exchange) -> Exchange:
+        """Return an exchange as it may be kept: until then it is in no other hands."""
+        if self._masker is None:
+            return exchange
+        return await asyncio.to_thread(self._masker.exchange, exchange)
 
     async def _keep(self, exchange: Exchange) -> bool:
         """Wait until the exchange is committed; say whether it is (P2, P4)."""
@@ -241,8 +250,6 @@ class Passage:
         patience = Patience()
         patience.lasts(self._settings.hold_timeout_s)
         try:
-            if self._masker is not None:
-                exchange = await asyncio.to_thread(self._masker.exchange, exchange)
             on_disk = await self._recorder.keep(exchange)
         except StorageFailed:
             return False

@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
-from sqlalchemy import ColumnElement, Label, func, literal_column, select
+from sqlalchemy import Label, func, literal_column, select
 
 from storage.errors import BadQuery
 from storage.queries.conditions import condition
 from storage.queries.content import Reader
-from storage.queries.fields import TAG, Expression, field_of
+from storage.queries.fields import TAG, Expression, field_of, tag_value
 from storage.queries.pages import newest
 from storage.queries.predicate import reads_content
 from storage.queries.tree import Node
@@ -89,13 +89,7 @@ def _expression(name: str) -> Expression:
         served = func.nullif(_columns.model_served, literal_column("''"))
         return func.coalesce(served, _columns.model_asked)
     if name.startswith(TAG) and name != TAG:
-        return _tag(name.removeprefix(TAG))
+        return tag_value(name.removeprefix(TAG))
     if field is None or (field.kind not in _KINDS and name not in _NUMBERS):
         raise BadQuery(f"'{name}' has no values to count", 1)
     return field.columns[0]
-
-
-def _tag(key: str) -> ColumnElement[str]:
-    pairs = func.json_each(_columns.tags).table_valued("key", "value").alias()
-    value = select(pairs.c.value).where(pairs.c.key == key).limit(1)
-    return value.correlate(exchanges).scalar_subquery()

@@ -8,7 +8,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, TypeAlias, get_args
 
 import msgspec
-from sqlalchemy import ColumnElement, Integer, case, func, literal_column
+from sqlalchemy import ColumnElement, Integer, case, func, literal_column, select
 
 from storage.records import Endpoint, Reason, State
 from storage.tables import exchanges
@@ -102,6 +102,13 @@ _ALL = (
 )
 
 FIELDS: dict[str, Field] = {field.name: field for field in _ALL}
+
+
+def tag_value(key: str) -> Expression:
+    """Return what a row has under a tag's key, NULL where it has none."""
+    pairs = func.json_each(_c.tags).table_valued("key", "value").alias()
+    value = select(pairs.c.value).where(pairs.c.key == key).limit(1)
+    return value.correlate(exchanges).scalar_subquery()
 
 
 def field_of(name: str) -> Field | None:

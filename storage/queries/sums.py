@@ -4,12 +4,12 @@ from collections.abc import Iterator, Sequence
 
 import msgspec
 import orjson
-from sqlalchemy import ColumnElement, case, func, literal, literal_column, select
+from sqlalchemy import case, func, literal, literal_column, select
 
 from storage.errors import BadQuery
 from storage.queries.conditions import asking
 from storage.queries.content import Reader
-from storage.queries.fields import FIELDS, TAG, Expression
+from storage.queries.fields import FIELDS, TAG, Expression, tag_value
 from storage.queries.pages import everything, newest
 from storage.queries.predicate import Condition, predicate, reads_content
 from storage.queries.tree import Node
@@ -168,14 +168,8 @@ def _key(name: str) -> Expression:
     if name == "model":  # the one served, or asked for where none answered
         return func.coalesce(func.nullif(_c.model_served, empty), _c.model_asked)
     if name.startswith(TAG) and name != TAG:
-        return func.coalesce(_tag(name.removeprefix(TAG)), empty)
+        return func.coalesce(tag_value(name.removeprefix(TAG)), empty)
     field = FIELDS.get(name)
     if field is None or field.kind not in {"text", "choice", "project"}:
         raise BadQuery(f"nothing can be summed up by '{name}'", 1)
     return func.coalesce(field.columns[0], empty)
-
-
-def _tag(key: str) -> ColumnElement[str]:
-    pairs = func.json_each(_c.tags).table_valued("key", "value").alias()
-    value = select(pairs.c.value).where(pairs.c.key == key).limit(1)
-    return value.correlate(exchanges).scalar_subquery()

@@ -156,6 +156,23 @@ def test_a_pattern_takes_no_longer_than_its_text() -> None:
     assert slow.exchange(made) is made
 
 
+def test_many_matches_take_no_longer_than_their_text() -> None:
+    """A copy of the text for each match would take the suite's time-out."""
+    zeros = Masker([Rule("zero", pattern="0")])
+    body = ("\N{SNOWMAN}\N{GRINNING FACE}" + "aaaaaaaaa0" * 400_000).encode()
+    made = zeros.exchange(exchange(body))
+    assert made.request == body.replace(b"0", b"*")
+
+
+@pytest.mark.parametrize(
+    "space", ["", " ", " " * 65, "\n" * 99], ids=["none", "one", "65", "lines"]
+)
+def test_a_member_is_known_by_its_name_however_far_its_colon(space: str) -> None:
+    body = f'{{"metadata"{space}:{{"patient"{space}:"Ann","x"{space}:"y"}}}}'.encode()
+    made = Masker([WHO]).exchange(exchange(body))
+    assert json.loads(made.request) == {"metadata": {"patient": "***", "x": "y"}}
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
