@@ -28,6 +28,10 @@ _OF_CONTENT = (WORDS, TOOL, f"~{TOOL}")
 
 _MOST_ROWS = 1024
 _CHANGED = "SELECT seq FROM changed WHERE seq <= ? ORDER BY seq LIMIT ?"
+_NEVER = (
+    "SELECT seq FROM changed WHERE seq > ? AND NOT EXISTS "
+    "(SELECT 1 FROM exchanges WHERE exchanges.seq = changed.seq) LIMIT ?"
+)
 _KEPT = "SELECT seq FROM payloads WHERE seq IN (SELECT value FROM json_each(?))"
 _DONE = "DELETE FROM changed WHERE seq = ?"
 
@@ -58,6 +62,15 @@ def look_again(shelf: Shelf, read: Reader | None, settle: Settle) -> bool:
         if done:
             settle(_settling(done, rows))
     return True
+
+
+def settle_never_seen(shelf: Shelf, settle: Settle) -> bool:
+    """Take rows off the list that went before the index had them."""
+    values = (shelf.progress.indexed, _MOST_ROWS)
+    seqs = [seq for (seq,) in shelf.main.execute(_NEVER, values)]
+    if seqs:
+        settle(_settling(seqs, []))
+    return bool(seqs)
 
 
 def _outside(torn: set[int], rows: Iterable[tuple[int]]) -> list[int]:

@@ -145,6 +145,20 @@ async def test_a_changed_row_is_looked_at_until_the_index_has_it(
         assert [] == main.execute("SELECT seq FROM changed").fetchall()
 
 
+@pytest.mark.parametrize("left", [0, 1])
+async def test_a_row_that_went_before_it_was_indexed_is_settled(
+    db: Path, recorder: Recorder, left: int
+) -> None:
+    """No row comes after it, so the index may never get as far."""
+    await keep(recorder, *(exchange() for _ in range(left)))
+    await bring_up(db, recorder)
+    await keep(recorder, exchange())
+    await recorder.change(lambda its: remove(its, [left + 1]))
+    await bring_up(db, recorder)
+    with closing(open_reader(db)) as main:
+        assert [] == main.execute("SELECT seq FROM changed").fetchall()
+
+
 async def test_a_row_changed_once_more_stays_to_be_looked_at(
     db: Path, recorder: Recorder
 ) -> None:
