@@ -8,7 +8,6 @@ import asyncio
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -31,8 +30,7 @@ class _Loan:
     def break_off(self) -> None:
         self.broken_off = True
         if self.library is not None:
-            with suppress(sqlite3.ProgrammingError):  # it is being closed
-                self.library.connection.interrupt()
+            self.library.break_off()
 
 
 class Readers:

@@ -5,7 +5,7 @@ Never writes, and never holds a read open between two calls.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -69,6 +69,14 @@ class Library:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.beside: sqlite3.Connection | None = None  # to the index, while it is read
+
+    def break_off(self) -> None:
+        """Interrupt the statement under way, from any thread."""
+        for connection in (self._connection, self.beside):
+            if connection is not None:
+                with suppress(sqlite3.ProgrammingError):  # it is being closed
+                    connection.interrupt()
 
     def page(
         self,

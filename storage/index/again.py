@@ -28,6 +28,14 @@ _OF_CONTENT = (WORDS, TOOL, f"~{TOOL}")
 
 _MOST_ROWS = 1024
 _CHANGED = "SELECT seq FROM changed WHERE seq <= ? ORDER BY seq LIMIT ?"
+_NEVER = (
+    "SELECT seq FROM changed WHERE seq > ? AND NOT EXISTS "
+    "(SELECT 1 FROM exchanges WHERE exchanges.seq = changed.seq) LIMIT ?"
+)
+_STILL = (
+    "SELECT seq FROM exchanges WHERE seq IN (SELECT value FROM json_each(?)) "
+    "AND state = 'open'"
+)
 _KEPT = "SELECT seq FROM payloads WHERE seq IN (SELECT value FROM json_each(?))"
 _DONE = "DELETE FROM changed WHERE seq = ?"
 
@@ -38,14 +46,15 @@ def look_again(shelf: Shelf, read: Reader | None, settle: Settle) -> bool:
     torn = {part for (part,) in shelf.index.execute("SELECT part FROM torn")}
     changed = _outside(torn, shelf.main.execute(_CHANGED, (indexed, _MOST_ROWS)))
     pending = _outside(torn, shelf.index.execute("SELECT seq FROM pending"))
-    ended = _ended(shelf.main, pending) if pending else []
+    ended = _ended(shelf.main, pending)[:_MOST_ROWS] if pending else []
     if not changed and not ended:
         return False
     number = (changed or ended)[0] // BLOCK_ROWS
     seqs = [s for s in {*changed, *ended} if s // BLOCK_ROWS == number]
     rows = rows_of(shelf.main, seqs)
     kept = {seq for (seq,) in shelf.main.execute(_KEPT, (str(seqs),))}
-    late = [s for s in ended if s in kept and s <= shelf.progress.worded]
+    over = {seq_of(row) for row in rows if not is_open(row)} & {*pending}
+    late = [s for s in sorted(over & kept) if s <= shelf.progress.worded]
     with synced(shelf.index):
         again = _replace(shelf, rows, kept=kept, seqs=seqs)
         if read is not None:
@@ -60,14 +69,22 @@ def look_again(shelf: Shelf, read: Reader | None, settle: Settle) -> bool:
     return True
 
 
+def settle_never_seen(shelf: Shelf, settle: Settle) -> bool:
+    """Take rows off the list that went before the index had them."""
+    values = (shelf.progress.indexed, _MOST_ROWS)
+    seqs = [seq for (seq,) in shelf.main.execute(_NEVER, values)]
+    if seqs:
+        settle(_settling(seqs, []))
+    return bool(seqs)
+
+
 def _outside(torn: set[int], rows: Iterable[tuple[int]]) -> list[int]:
     return [seq for (seq,) in rows if seq // TEXT_ROWS not in torn]
 
 
 def _ended(main: sqlite3.Connection, pending: list[int]) -> list[int]:
-    few = pending[:_MOST_ROWS]
-    still = {seq_of(row) for row in rows_of(main, few) if is_open(row)}
-    return [seq for seq in few if seq not in still]
+    still = {seq for (seq,) in main.execute(_STILL, (str(pending),))}
+    return [seq for seq in pending if seq not in still]
 
 
 def _replace(

@@ -1,5 +1,6 @@
 """The rows that may match a filter, block by block, newest or oldest first."""
 
+import time
 from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from functools import partial
@@ -18,17 +19,20 @@ from storage.queries.tree import Both, Either, Except, Node, Term, Words
 _LEAST_ROWS = 64
 _FIRST_ROWS = 128
 _MOST_ROWS = 2048
+_JOIN_S = 0.05  # that the first of joined rows wait for more
 
 
 class Block(msgspec.Struct, frozen=True):
     """Some rows that may match, in the order that was asked for.
 
     Shapes: `sure` is true where all do, else those that do: the others have to be
-    looked at.
+    looked at. No row up to `reached`, in this order, is told later; there may be none
+    at all, so that who asks sees time pass.
     """
 
     seqs: Sequence[int]
     sure: bool | AbstractSet[int]
+    reached: int
 
 
 def blocks(
@@ -76,6 +80,7 @@ def _each(
             if node is not None and within:
                 found = evaluate(node, partial(ask, number), within)
             yield from _cut(found, here & within, base, newest_first=newest_first)
+            yield Block((), sure=True, reached=first if newest_first else end - 1)
 
 
 def _seen(index: Index, number: int, projects: AbstractSet[str] | None) -> BitMap:
@@ -121,7 +126,8 @@ def _parts(
         first = max(first, from_seq)
     starts: Sequence[int] = range(first // step * step, end, step)
     for start in reversed(starts) if newest_first else starts:
-        yield max(start, first), min(start + step, end)
+        if max(start, first) < end:
+            yield max(start, first), min(start + step, end)
 
 
 def _has_words(node: Node) -> bool:
@@ -146,26 +152,31 @@ def _cut(
         else:
             some = lows[done : done + size]
         seqs = [base + low for low in some]
-        yield Block(seqs, all_sure or {base + low for low in some if low in sure})
+        its = all_sure or {base + low for low in some if low in sure}
+        yield Block(seqs, its, seqs[-1])
         done += size
         size = min(2 * size, _MOST_ROWS)
 
 
 def _joined(found: Iterator[Block]) -> Iterator[Block]:
-    """Join small blocks: whoever looks at rows asks for many at once."""
+    """Join small blocks: whoever looks at rows asks for many at once, but soon."""
     seqs: list[int] = []
     sure: set[int] = set()
+    until_s, reached = 0.0, 0
     for block in found:
-        if not seqs and len(block.seqs) >= _LEAST_ROWS:
-            yield block
-            continue
+        if not seqs:
+            if not block.seqs or len(block.seqs) >= _LEAST_ROWS:
+                yield block
+                continue
+            until_s = time.monotonic() + _JOIN_S
         seqs += block.seqs
         sure |= _sure_of(block)
-        if len(seqs) >= _LEAST_ROWS:
-            yield Block(seqs, len(sure) == len(seqs) or sure)
+        reached = block.reached
+        if len(seqs) >= _LEAST_ROWS or time.monotonic() > until_s:
+            yield Block(seqs, len(sure) == len(seqs) or sure, reached)
             seqs, sure = [], set()
     if seqs:
-        yield Block(seqs, len(sure) == len(seqs) or sure)
+        yield Block(seqs, len(sure) == len(seqs) or sure, reached)
 
 
 def _sure_of(block: Block) -> AbstractSet[int]:

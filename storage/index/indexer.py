@@ -13,7 +13,14 @@ import msgspec
 
 from storage.engines.owner import Owner
 from storage.engines.sqlite import transaction
-from storage.index.again import Change, Settle, add_words, look_again, mend
+from storage.index.again import (
+    Change,
+    Settle,
+    add_words,
+    look_again,
+    mend,
+    settle_never_seen,
+)
 from storage.index.facets import add_rows, is_open, rows_after, seq_of
 from storage.index.file import BLOCK_ROWS, TEXT_ROWS
 from storage.index.shelf import Shelf
@@ -78,6 +85,7 @@ class Indexer:
     def _step(self, shelf: Shelf, slice_s: float) -> bool:
         until = self._monotonic() + slice_s
         busy = look_again(shelf, self._read, self._settle)
+        busy = settle_never_seen(shelf, self._settle) or busy
         rows = max(int(_ROWS_PER_S * slice_s), 1)
         busy = self._facets(shelf, rows) or busy
         while self._read is not None and self._monotonic() < until:

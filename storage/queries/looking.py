@@ -123,6 +123,8 @@ class Look:
             for at in range(0, len(block.seqs), size):
                 seqs = block.seqs[at : at + size]
                 yield Step(self._decided(block, seqs), seqs[-1])
+            if not block.seqs:
+                yield Step([], block.reached)
 
     def _decided(self, block: Block, seqs: Sequence[int]) -> list[Row]:
         if block.sure is True:

@@ -3,7 +3,7 @@
 import re
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
 
 import msgspec
@@ -87,8 +87,7 @@ def page(
     with ExitStack() as stack:
         index = None
         if asks:  # else every row is wanted
-            opened = reader.opened(_path(library), library.connection)
-            index = stack.enter_context(opened)
+            index = stack.enter_context(_index_of(library))
         stack.enter_context(asking(library, query, read))
         steps = stack.enter_context(closing(look.steps(start, last, index)))
         for step in steps:
@@ -129,6 +128,17 @@ def everything(
         )
         yield from found.rows
         cursor = found.cursor
+
+
+@contextmanager
+def _index_of(library: Library) -> Iterator[Index | None]:
+    """Open the index of a library, where whoever breaks it off finds it."""
+    with reader.opened(_path(library), library.connection) as index:
+        library.beside = index.connection if index is not None else None
+        try:
+            yield index
+        finally:
+            library.beside = None
 
 
 def _indexed(index: Index | None, *, words: bool) -> int:

@@ -3,13 +3,20 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from pyroaring import BitMap
 
 from storage.engines.sqlite import wal_bytes
 from storage.errors import CannotOpen, NoSuchExchange, ReadTooLong, TooManyReads
+from storage.index.indexer import Indexer
+from storage.index.pairs import Pair
+from storage.index.reader import Index
+from storage.queries.content import NOTHING
+from storage.queries.language import parse
+from storage.queries.pages import Page, page
 from storage.readers import Readers
 from storage.reading import Library
 from storage.recorder import Recorder
@@ -21,6 +28,8 @@ ENDLESS = (
     "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) "
     "SELECT count(*) FROM n"
 )
+
+LONG = ENDLESS.replace("FROM n)", "FROM n LIMIT 30000000)")
 
 
 @asynccontextmanager
@@ -72,6 +81,29 @@ async def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
         with pytest.raises(CannotOpen, match="No such file"):
             await readers.run(count, timeout_s=5)
         (tmp_path / "away.db").rename(db)
+        assert 1 == await readers.run(count, timeout_s=5)
+
+
+async def test_what_the_index_takes_too_long_for_is_broken_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its file has a connection of its own, which the other one's end does not end."""
+
+    def slow(index: Index, *_: object) -> Pair:
+        index.connection.execute(LONG).fetchone()
+        return Pair(BitMap(), BitMap())
+
+    def search(library: Library) -> Page:
+        return page(library, parse("hello"), read=lambda _: NOTHING)
+
+    db = tmp_path / "s.db"
+    monkeypatch.setattr("storage.index.texts.pair", slow)
+    async with reading(db, most_at_once=1) as readers:
+        with closing(Indexer(db, settle=lambda _: None)) as indexer:
+            while indexer.step():
+                pass
+        with pytest.raises(ReadTooLong):
+            await readers.run(search, timeout_s=0.01)
         assert 1 == await readers.run(count, timeout_s=5)
 
 

@@ -130,6 +130,36 @@ async def test_what_is_under_way_is_looked_at_until_it_ended(
     assert ([1], []) == find(db, Words("ever"))
 
 
+@pytest.mark.parametrize("tagged", [True, False])
+async def test_one_that_ended_after_a_thousand_that_did_not_is_found(
+    db: Path,
+    recorder: Recorder,
+    monkeypatch: pytest.MonkeyPatch,
+    tagged: bool,  # noqa: FBT001  pytest
+) -> None:
+    monkeypatch.setattr("storage.index.again._MOST_ROWS", 4)
+    whole = [exchange(chat(("user", "how long")), "for ever") for _ in range(7)]
+    for one in whole:
+        started = msgspec.structs.replace(
+            one, state="open", answer=b"", chunks=(), ended_at=None, finish_reason=None
+        )
+        recorder.accept(one.id)
+        recorder.note(Progress(exchange=started, part=b"{", at_byte=0))
+    await keep(recorder, exchange())
+    await bring_up(db, recorder)
+    await recorder.keep(whole[-1])
+    with closing(open_reader(db)) as main:
+        (seq,) = main.execute(
+            "SELECT seq FROM exchanges WHERE id = ?", (whole[-1].id,)
+        ).fetchone()
+    if tagged:
+        await recorder.change(lambda its: set_tags(its, seq, {"a": "1"}))
+    await bring_up(db, recorder)
+    sure, maybe = find(db, Words("ever"))
+    assert [seq] == sure
+    assert 6 == len(maybe)
+
+
 async def test_a_changed_row_is_looked_at_until_the_index_has_it(
     db: Path, recorder: Recorder
 ) -> None:
@@ -141,6 +171,20 @@ async def test_a_changed_row_is_looked_at_until_the_index_has_it(
     assert ([2], []) == find(db, Term("tag.team", "=", "billing"))
     assert ([1], []) == find(db, Term("tag.team", "=", "sales"))
     assert ([2, 1], []) == find(db, Words("hello"))
+    with closing(open_reader(db)) as main:
+        assert [] == main.execute("SELECT seq FROM changed").fetchall()
+
+
+@pytest.mark.parametrize("left", [0, 1])
+async def test_a_row_that_went_before_it_was_indexed_is_settled(
+    db: Path, recorder: Recorder, left: int
+) -> None:
+    """No row comes after it, so the index may never get as far."""
+    await keep(recorder, *(exchange() for _ in range(left)))
+    await bring_up(db, recorder)
+    await keep(recorder, exchange())
+    await recorder.change(lambda its: remove(its, [left + 1]))
+    await bring_up(db, recorder)
     with closing(open_reader(db)) as main:
         assert [] == main.execute("SELECT seq FROM changed").fetchall()
 
