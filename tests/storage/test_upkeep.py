@@ -2,6 +2,9 @@
 
 import asyncio
 import random
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from storage import changes
 from storage.engines.scrub import unused
 from storage.engines.sqlite import give_back, open_reader
+from storage.errors import StorageFailed
 from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Exchange
@@ -46,6 +50,41 @@ def told(mark: str, pad: str) -> Exchange:
 def held(folder: Path) -> bytes:
     """Return all bytes of all files."""
     return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+@contextmanager
+def broken_log(path: Path) -> Iterator[None]:
+    """Have every write that would make the log longer fail, as on a bad disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    longest = path.with_name(path.name + "-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (longest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_after_a_change_that_failed_the_log_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be in memory only: nothing is acknowledged behind it before it is copied.
+
+    Closing would copy it, but for the reader.
+    """
+    monkeypatch.setattr("storage.recorder._IDLE_S", 3600)
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        await keep(recorder, told("mark-1", ""))
+        reader = open_reader(path)
+        reader.execute("SELECT count(*) FROM exchanges").fetchall()
+        change = partial(changes.set_tags, seq=1, add={"a": "b"})
+        with broken_log(path), pytest.raises(StorageFailed):
+            await recorder.change(change)
+        assert b"mark-1 said" not in path.read_bytes()
+        await keep(recorder, told("mark-2", ""))
+        assert b"mark-1 said" in path.read_bytes()
+        reader.close()
+    assert sound(path)
 
 
 @pytest.mark.parametrize("seed", [0, 3, 7])
