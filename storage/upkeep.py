@@ -1,6 +1,7 @@
 """Sees to it that a file holds none of what was removed, nor the room it took."""
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,9 +13,11 @@ import msgspec
 from storage import changes
 from storage.engines.scrub import FIRST, Scrub
 from storage.engines.sqlite import give_back, write_anew
-from storage.errors import StorageFailed
+from storage.errors import StorageError, StorageFailed
 from storage.recorder import Recorder
 from storage.retention import Done, Policy, Retention, used_bytes
+
+_log = logging.getLogger(__name__)
 
 # Rows of one transaction, and pages that one slice moves or takes off: milliseconds in
 # which nothing else commits.
@@ -158,7 +161,9 @@ class Upkeep:
             await self._pause(started_s)
 
     async def _cleanse(self) -> bool:
-        scrub = self._scrub = self._scrub or Scrub(self._path)
+        scrub = self._scrub
+        if scrub is None or scrub.is_of_another:
+            scrub = self._scrub = Scrub(self._path)
         at, tries = FIRST, int(_PATIENCE_S / _PAUSE_S)
         while tries:
             started_s = self._monotonic()
@@ -189,6 +194,7 @@ async def keep_up(
     file is gone through to clean it.
     """
     left, cleaned = False, 0  # whether content, and how many rows, went from the file
+    said = ""
     while True:
         started_s = time.monotonic()
         try:
@@ -199,8 +205,12 @@ async def keep_up(
                 removed = await upkeep.removed()
                 if (left or removed != cleaned) and await upkeep.finish():
                     left, cleaned = False, removed
-        except (StorageFailed, ValueError):
-            pass  # storage in trouble says so itself; an old file stays as it is
+        except StorageFailed:
+            pass  # storage in trouble says so itself
+        except (StorageError, sqlite3.Error, OSError, ValueError) as exc:
+            if str(exc) != said:
+                said = str(exc)
+                _log.warning("what was removed is not cleaned up yet: %s", exc)
         await asyncio.sleep(max(pause_s, 10 * (time.monotonic() - started_s)))
 
 

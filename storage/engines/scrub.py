@@ -40,6 +40,11 @@ class Scrub:
         # process (howtocorrupt.html, 2.2).
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
+    @property
+    def is_of_another(self) -> bool:
+        """Whether the file at the path is not the one opened. Raises: `OSError`."""
+        return os.fstat(self._file).st_ino != self._path.stat().st_ino
+
     def step(self, connection: sqlite3.Connection, *, at: int) -> int | None:
         """Overwrite what is unused in some hundred pages from one on.
 
@@ -48,7 +53,7 @@ class Scrub:
         Raises: `sqlite3.Error`; `OSError`; `ValueError` where the file has no map, or
         is another by now.
         """
-        if os.fstat(self._file).st_ino != self._path.stat().st_ino:
+        if self.is_of_another:
             raise ValueError("the file is another one now")
         (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
         if not mode:

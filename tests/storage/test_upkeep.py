@@ -187,3 +187,30 @@ async def test_in_the_background_it_retains_and_cleans_up(tmp_path: Path) -> Non
                 await asyncio.sleep(0.01)
             keeper.cancel()
     assert sound(path)
+
+
+async def test_a_file_that_is_replaced_does_not_end_the_upkeep(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so once, and goes on with the file that recording begins."""
+    path, other = tmp_path / "a.db", tmp_path / "b.db"
+    async with Recorder.open(other, clock=lambda: NOW_AT - 1, limits=SMALL):
+        pass
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        upkeep = Upkeep(recorder, path)
+        keeping = keep_up(upkeep, Retention(Policy()), clock=clock, pause_s=0.01)
+        await keep(recorder, told("mark-1", ""))
+        assert await upkeep.finish()
+        other.replace(path)
+        recorder._commits._looked_ns = 0  # a second later
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            keeper = tasks.create_task(keeping)
+            while not caplog.records:  # noqa: ASYNC110  a log tells nobody
+                await asyncio.sleep(0.01)
+            await keep(recorder, told("mark-2", ""))
+            await recorder.change(partial(changes.remove, seqs=[1]))
+            while b"mark-2" in held(tmp_path):  # noqa: ASYNC110  nor does a file
+                await asyncio.sleep(0.01)
+            assert not keeper.done()
+            keeper.cancel()
+    assert sound(path)
