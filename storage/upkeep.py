@@ -105,6 +105,7 @@ class Upkeep:
             started_s = self._monotonic()
             change = partial(retention.slice, now_at=now_at)
             done = done.plus(await self._recorder.change(change))
+            retention.settle()
             await self._pause(started_s)
         return done
 
