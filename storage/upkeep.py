@@ -28,6 +28,7 @@ _PAGES = 64
 # seconds. Both are asked again meanwhile.
 _PATIENCE_S = 30.0
 _PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 1.0
 
 _REMOVED = "SELECT coalesce(sum(removed_complete + removed_incomplete), 0) FROM epochs"
 _CHANGED = "SELECT count(*) FROM (SELECT 1 FROM changed LIMIT 1)"
@@ -165,17 +166,19 @@ class Upkeep:
         scrub = self._scrub
         if scrub is None or scrub.is_of_another:
             scrub = self._scrub = Scrub(self._path)
-        at, tries = FIRST, int(_PATIENCE_S / _PAUSE_S)
-        while tries:
-            started_s = self._monotonic()
+        at, pause_s = FIRST, _PAUSE_S
+        moved_s = self._monotonic()
+        while (started_s := self._monotonic()) - moved_s < _PATIENCE_S:
             following = await self._recorder.apply(partial(scrub.step, at=at))
             if following is None:
                 return True
             if following == at:  # a reader holds the log
-                tries -= 1
-                await asyncio.sleep(_PAUSE_S)
-            at = following
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                continue
+            at, pause_s = following, _PAUSE_S
             await self._pause(started_s)
+            moved_s = self._monotonic()
         return False
 
     async def _pause(self, started_s: float) -> None:

@@ -59,7 +59,7 @@ class Scrub:
         if not mode:
             raise ValueError("the file does not tell which of its pages are trees")
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-        if not checkpoint(connection, "TRUNCATE"):
+        if not _cut_at_once(connection):
             return at
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -92,6 +92,16 @@ class Scrub:
                     wrote = True
         if wrote:
             os.fsync(self._file)
+
+
+def _cut_at_once(connection: sqlite3.Connection) -> bool:
+    """Empty the log without waiting for readers: nothing is recorded meanwhile."""
+    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        return checkpoint(connection, "TRUNCATE")
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
 
 
 def unused(page: bytes) -> Iterator[tuple[int, int]]:

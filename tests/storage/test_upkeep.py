@@ -4,7 +4,7 @@ import asyncio
 import random
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -150,6 +150,29 @@ async def test_who_reads_all_the_time_is_told_of(
         await recorder.change(partial(changes.remove, seqs=[1]))
         assert not await Upkeep(recorder, path).finish()
         reader.close()
+        assert await Upkeep(recorder, path).finish()
+
+
+async def test_recording_waits_for_no_reader_that_holds_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However patient its connection is; and the patience ends by the clock."""
+    monkeypatch.setattr("storage.upkeep._PATIENCE_S", 0.04)
+    path, patience_ms = tmp_path / "a.db", 3_600_000
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        await keep(recorder, exchange())
+        await recorder.apply(lambda c: c.execute(f"PRAGMA busy_timeout={patience_ms}"))
+        reader = open_reader(path)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM exchanges").fetchall()
+        await recorder.change(partial(changes.remove, seqs=[1]))
+        async with asyncio.timeout(30):
+            with closing(reader):
+                assert not await Upkeep(recorder, path).finish()
+        told = await recorder.apply(
+            lambda c: c.execute("PRAGMA busy_timeout").fetchone()
+        )
+        assert told == (patience_ms,)
         assert await Upkeep(recorder, path).finish()
 
 
