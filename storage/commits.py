@@ -304,6 +304,7 @@ class Commits:
             raise
         except (sqlite3.Error, OSError) as exc:
             self._writer = None
+            self._unsynced = self._unsynced or is_io(exc)
             raise StorageFailed(f"{self._path} takes no change: {exc}") from exc
 
     async def rest(self) -> None:

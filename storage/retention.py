@@ -26,7 +26,7 @@ _MOST_DONE = 24
 _ENOUGH = 0.98
 
 _row = exchanges.c
-_Rows: TypeAlias = Select[tuple[int, int, int, bool]]
+_Rows: TypeAlias = Select[tuple[int, int, int, str, bool]]
 
 # The order of eviction. What failed teaches least, what has no tag nobody asked for.
 _EVICTED: tuple[tuple[Walk, ColumnElement[bool] | None], ...] = (
@@ -72,14 +72,16 @@ class Retention:
     def __init__(self, policy: Policy) -> None:
         self.policy = policy
         self._at: dict[Walk, int] = {}  # the seq up to which a walk has seen all
+        self._next: dict[Walk, int] = {}  # the same, once the last slice is on disk
         self._evicting = False
 
     def slice(self, connection: sqlite3.Connection, *, now_at: int) -> Done:
         """Strip or remove some rows, if there are any to go.
 
+        The same ones again until `settle` says that they are gone.
         Units: `now_at` microseconds since the epoch.
         """
-        policy = self.policy
+        policy, self._next = self.policy, dict(self._at)
         if policy.rows_days:
             before = now_at - int(policy.rows_days * DAY_US)
             done = self._walk(connection, "rows", None, before=before)
@@ -92,6 +94,10 @@ class Retention:
             if done.more:
                 return done
         return self._evict(connection) if policy.most_bytes else Done()
+
+    def settle(self) -> None:
+        """Note that what the last slice did is on disk: the next goes on behind it."""
+        self._at = self._next
 
     def _evict(self, connection: sqlite3.Connection) -> Done:
         used, most = used_bytes(connection), self.policy.most_bytes
@@ -119,21 +125,22 @@ class Retention:
         Units: `surplus` bytes are enough, as the bodies were before they were packed.
         """
         size = _row.request_size + _row.answer_size
-        query: _Rows = select(_row.seq, _row.created_at, size, _goes(wanted))
+        goes = _goes(wanted)
+        query: _Rows = select(_row.seq, _row.created_at, size, _row.state, goes)
         query = query.outerjoin_from(exchanges, held, held.c.seq == _row.seq)
         query = query.where(_row.seq > self._at.get(walk, 0))
         gone: list[int] = []
         more = False
         seen = connection.execute(*bound(query.order_by(_row.seq).limit(_MOST_SEEN)))
-        young, freed = False, 0
-        for seq, created_at, size_bytes, goes in seen.fetchall():
-            if before is not None and created_at >= before:
-                young = True  # to be seen again; behind it some may be older
+        waits, freed = False, 0
+        for seq, created_at, size_bytes, state, going in seen.fetchall():
+            if state == "open" or (before is not None and created_at >= before):
+                waits = True  # to be seen again; behind it some may be to go
                 continue
-            if not young:
-                self._at[walk] = seq
+            if not waits:
+                self._next[walk] = seq
                 more = True
-            if goes:
+            if going:
                 gone.append(seq)
                 freed += size_bytes
                 if len(gone) == _MOST_DONE or (surplus and freed >= surplus):

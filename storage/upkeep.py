@@ -1,6 +1,7 @@
 """Sees to it that a file holds none of what was removed, nor the room it took."""
 
 import asyncio
+import logging
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -12,9 +13,11 @@ import msgspec
 from storage import changes
 from storage.engines.scrub import FIRST, Scrub
 from storage.engines.sqlite import give_back, write_anew
-from storage.errors import StorageFailed
+from storage.errors import StorageError, StorageFailed
 from storage.recorder import Recorder
 from storage.retention import Done, Policy, Retention, used_bytes
+
+_log = logging.getLogger(__name__)
 
 # Rows of one transaction, and pages that one slice moves or takes off: milliseconds in
 # which nothing else commits.
@@ -25,6 +28,7 @@ _PAGES = 64
 # seconds. Both are asked again meanwhile.
 _PATIENCE_S = 30.0
 _PAUSE_S = 0.02
+_LONGEST_PAUSE_S = 1.0
 
 _REMOVED = "SELECT coalesce(sum(removed_complete + removed_incomplete), 0) FROM epochs"
 _CHANGED = "SELECT count(*) FROM (SELECT 1 FROM changed LIMIT 1)"
@@ -102,6 +106,7 @@ class Upkeep:
             started_s = self._monotonic()
             change = partial(retention.slice, now_at=now_at)
             done = done.plus(await self._recorder.change(change))
+            retention.settle()
             await self._pause(started_s)
         return done
 
@@ -158,18 +163,22 @@ class Upkeep:
             await self._pause(started_s)
 
     async def _cleanse(self) -> bool:
-        scrub = self._scrub = self._scrub or Scrub(self._path)
-        at, tries = FIRST, int(_PATIENCE_S / _PAUSE_S)
-        while tries:
-            started_s = self._monotonic()
+        scrub = self._scrub
+        if scrub is None or scrub.is_of_another:
+            scrub = self._scrub = Scrub(self._path)
+        at, pause_s = FIRST, _PAUSE_S
+        moved_s = self._monotonic()
+        while (started_s := self._monotonic()) - moved_s < _PATIENCE_S:
             following = await self._recorder.apply(partial(scrub.step, at=at))
             if following is None:
                 return True
             if following == at:  # a reader holds the log
-                tries -= 1
-                await asyncio.sleep(_PAUSE_S)
-            at = following
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, _LONGEST_PAUSE_S)
+                continue
+            at, pause_s = following, _PAUSE_S
             await self._pause(started_s)
+            moved_s = self._monotonic()
         return False
 
     async def _pause(self, started_s: float) -> None:
@@ -189,6 +198,7 @@ async def keep_up(
     file is gone through to clean it.
     """
     left, cleaned = False, 0  # whether content, and how many rows, went from the file
+    said = ""
     while True:
         started_s = time.monotonic()
         try:
@@ -199,8 +209,12 @@ async def keep_up(
                 removed = await upkeep.removed()
                 if (left or removed != cleaned) and await upkeep.finish():
                     left, cleaned = False, removed
-        except (StorageFailed, ValueError):
-            pass  # storage in trouble says so itself; an old file stays as it is
+        except StorageFailed:
+            pass  # storage in trouble says so itself
+        except (StorageError, sqlite3.Error, OSError, ValueError) as exc:
+            if str(exc) != said:
+                said = str(exc)
+                _log.warning("what was removed is not cleaned up yet: %s", exc)
         await asyncio.sleep(max(pause_s, 10 * (time.monotonic() - started_s)))
 
 

@@ -40,6 +40,11 @@ class Scrub:
         # process (howtocorrupt.html, 2.2).
         self._file = os.open(path, os.O_RDWR | os.O_CLOEXEC)
 
+    @property
+    def is_of_another(self) -> bool:
+        """Whether the file at the path is not the one opened. Raises: `OSError`."""
+        return os.fstat(self._file).st_ino != self._path.stat().st_ino
+
     def step(self, connection: sqlite3.Connection, *, at: int) -> int | None:
         """Overwrite what is unused in some hundred pages from one on.
 
@@ -48,13 +53,13 @@ class Scrub:
         Raises: `sqlite3.Error`; `OSError`; `ValueError` where the file has no map, or
         is another by now.
         """
-        if os.fstat(self._file).st_ino != self._path.stat().st_ino:
+        if self.is_of_another:
             raise ValueError("the file is another one now")
         (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
         if not mode:
             raise ValueError("the file does not tell which of its pages are trees")
         (size,) = connection.execute("PRAGMA page_size").fetchone()
-        if not checkpoint(connection, "TRUNCATE"):
+        if not _cut_at_once(connection):
             return at
         connection.execute("BEGIN IMMEDIATE")
         try:
@@ -87,6 +92,16 @@ class Scrub:
                     wrote = True
         if wrote:
             os.fsync(self._file)
+
+
+def _cut_at_once(connection: sqlite3.Connection) -> bool:
+    """Empty the log without waiting for readers: nothing is recorded meanwhile."""
+    (patience_ms,) = connection.execute("PRAGMA busy_timeout").fetchone()
+    connection.execute("PRAGMA busy_timeout = 0")
+    try:
+        return checkpoint(connection, "TRUNCATE")
+    finally:
+        connection.execute(f"PRAGMA busy_timeout = {patience_ms}")
 
 
 def unused(page: bytes) -> Iterator[tuple[int, int]]:

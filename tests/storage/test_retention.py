@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
+from storage.errors import StorageFailed
 from storage.recorder import Recorder
 from storage.records import Progress
 from storage.retention import DAY_US, Policy, Retention
 from storage.upkeep import Upkeep
 from tests.storage.make import NOW_AT, chat, clock, exchange
 from tests.storage.test_recorder import keep, rows
-from tests.storage.test_upkeep import SMALL, held, sound
+from tests.storage.test_upkeep import SMALL, broken_log, held, sound
 
 pytestmark = pytest.mark.anyio
 
@@ -82,3 +83,33 @@ async def test_without_a_policy_nothing_goes(tmp_path: Path) -> None:
         retention = Retention(Policy())
         done = await recorder.change(partial(retention.slice, now_at=NOW_AT))
         assert (done.stripped, done.removed, done.more) == (0, 0, False)
+
+
+async def test_what_a_failed_disk_kept_goes_with_the_next_sweep(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        await keep(recorder, *(exchange(created_at=0) for _ in range(30)))
+        await recorder.cut_log()
+        await keep(recorder, exchange())
+        upkeep, retention = Upkeep(recorder, path), Retention(Policy(rows_days=1))
+        with broken_log(path), pytest.raises(StorageFailed):
+            await upkeep.sweep(retention, now_at=NOW_AT)
+        done = await upkeep.sweep(retention, now_at=NOW_AT)
+        assert done.removed == 30
+    assert sound(path)
+
+
+async def test_what_was_open_goes_once_it_has_ended(tmp_path: Path) -> None:
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        begun = exchange(state="open", created_at=0, answer=b"", answer_size=0)
+        recorder.accept(begun.id)
+        recorder.note(Progress(exchange=begun, part=b"some", at_byte=0))
+        await keep(recorder, exchange(created_at=0))
+        upkeep, retention = Upkeep(recorder, path), Retention(Policy(rows_days=1))
+        done = await upkeep.sweep(retention, now_at=NOW_AT)
+        assert done.removed == 1
+        assert await recorder.keep(exchange(id=begun.id, created_at=0))
+        done = await upkeep.sweep(retention, now_at=NOW_AT)
+        assert done.removed == 1
+    assert sound(path)

@@ -2,6 +2,9 @@
 
 import asyncio
 import random
+import resource
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +13,7 @@ import pytest
 from storage import changes
 from storage.engines.scrub import unused
 from storage.engines.sqlite import give_back, open_reader
+from storage.errors import StorageFailed
 from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Exchange
@@ -46,6 +50,41 @@ def told(mark: str, pad: str) -> Exchange:
 def held(folder: Path) -> bytes:
     """Return all bytes of all files."""
     return b"".join(file.read_bytes() for file in folder.iterdir())
+
+
+@contextmanager
+def broken_log(path: Path) -> Iterator[None]:
+    """Have every write that would make the log longer fail, as on a bad disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    longest = path.with_name(path.name + "-wal").stat().st_size
+    resource.setrlimit(resource.RLIMIT_FSIZE, (longest, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+async def test_after_a_change_that_failed_the_log_is_not_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be in memory only: nothing is acknowledged behind it before it is copied.
+
+    Closing would copy it, but for the reader.
+    """
+    monkeypatch.setattr("storage.recorder._IDLE_S", 3600)
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        await keep(recorder, told("mark-1", ""))
+        reader = open_reader(path)
+        reader.execute("SELECT count(*) FROM exchanges").fetchall()
+        change = partial(changes.set_tags, seq=1, add={"a": "b"})
+        with broken_log(path), pytest.raises(StorageFailed):
+            await recorder.change(change)
+        assert b"mark-1 said" not in path.read_bytes()
+        await keep(recorder, told("mark-2", ""))
+        assert b"mark-1 said" in path.read_bytes()
+        reader.close()
+    assert sound(path)
 
 
 @pytest.mark.parametrize("seed", [0, 3, 7])
@@ -114,6 +153,29 @@ async def test_who_reads_all_the_time_is_told_of(
         assert await Upkeep(recorder, path).finish()
 
 
+async def test_recording_waits_for_no_reader_that_holds_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However patient its connection is; and the patience ends by the clock."""
+    monkeypatch.setattr("storage.upkeep._PATIENCE_S", 0.04)
+    path, patience_ms = tmp_path / "a.db", 3_600_000
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        await keep(recorder, exchange())
+        await recorder.apply(lambda c: c.execute(f"PRAGMA busy_timeout={patience_ms}"))
+        reader = open_reader(path)
+        reader.execute("BEGIN")
+        reader.execute("SELECT count(*) FROM exchanges").fetchall()
+        await recorder.change(partial(changes.remove, seqs=[1]))
+        async with asyncio.timeout(30):
+            with closing(reader):
+                assert not await Upkeep(recorder, path).finish()
+        told = await recorder.apply(
+            lambda c: c.execute("PRAGMA busy_timeout").fetchone()
+        )
+        assert told == (patience_ms,)
+        assert await Upkeep(recorder, path).finish()
+
+
 def test_only_a_page_of_a_tree_has_unused_bytes() -> None:
     leaf = b"\x0d" + (0).to_bytes(2) + (2).to_bytes(2) + (90).to_bytes(2) + b"\0"
     page = leaf.ljust(100, b"x")
@@ -146,5 +208,32 @@ async def test_in_the_background_it_retains_and_cleans_up(tmp_path: Path) -> Non
             await keep(recorder, exchange(created_at=NOW_AT - 2 * DAY_US, text="old-3"))
             while b"old-3" in held(tmp_path):  # noqa: ASYNC110  a file tells nobody
                 await asyncio.sleep(0.01)
+            keeper.cancel()
+    assert sound(path)
+
+
+async def test_a_file_that_is_replaced_does_not_end_the_upkeep(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It says so once, and goes on with the file that recording begins."""
+    path, other = tmp_path / "a.db", tmp_path / "b.db"
+    async with Recorder.open(other, clock=lambda: NOW_AT - 1, limits=SMALL):
+        pass
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        upkeep = Upkeep(recorder, path)
+        keeping = keep_up(upkeep, Retention(Policy()), clock=clock, pause_s=0.01)
+        await keep(recorder, told("mark-1", ""))
+        assert await upkeep.finish()
+        other.replace(path)
+        recorder._commits._looked_ns = 0  # a second later
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            keeper = tasks.create_task(keeping)
+            while not caplog.records:  # noqa: ASYNC110  a log tells nobody
+                await asyncio.sleep(0.01)
+            await keep(recorder, told("mark-2", ""))
+            await recorder.change(partial(changes.remove, seqs=[1]))
+            while b"mark-2" in held(tmp_path):  # noqa: ASYNC110  nor does a file
+                await asyncio.sleep(0.01)
+            assert not keeper.done()
             keeper.cancel()
     assert sound(path)
