@@ -14,6 +14,7 @@ from storage.index.file import BLOCK_ROWS, TEXT_ROWS
 from storage.index.pairs import Pair
 from storage.index.reader import Index
 from storage.queries.content import TOKENS
+from storage.queries.predicate import phrase
 from storage.queries.tree import Words
 
 _EXISTS = "SELECT 1 FROM sqlite_master WHERE name = ?"
@@ -79,16 +80,6 @@ def matches(words: Words, texts: Iterable[tuple[int, str]]) -> set[int]:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as connection:
         insert(connection, name_of(0), texts)
         return set(matching(connection, name_of(0), words))
-
-
-def phrase(words: Words) -> str:
-    r"""Return words as SQLite's full text takes them.
-
-    >>> phrase(Words('say "hi', prefix=True))
-    '"say ""hi" *'
-    """
-    quoted = _writable(words.text).replace("\0", " ").replace('"', '""')
-    return f'"{quoted}"{" *" * words.prefix}'
 
 
 def _parts(base: int, within: BitMap) -> range:

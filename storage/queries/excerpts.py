@@ -5,7 +5,7 @@ from typing import Self
 
 from storage.index.documents import documents
 from storage.queries.content import DOCUMENTS, Reader
-from storage.queries.predicate import matching
+from storage.queries.predicate import phrase
 from storage.queries.tree import Both, Either, Node, Words
 from storage.reading import Library
 
@@ -23,7 +23,7 @@ class Excerpts:
 
     def __init__(self, library: Library, query: Node | None, read: Reader) -> None:
         self._library = library
-        self._phrases = " OR ".join(map(matching, _words(query)))
+        self._phrases = " OR ".join(map(phrase, _words(query)))
         self._read = read
         self._connection = sqlite3.connect(":memory:", isolation_level=None)
         self._connection.execute(DOCUMENTS)

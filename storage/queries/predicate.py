@@ -50,19 +50,20 @@ def reads_content(node: Node | None) -> bool:
     return isinstance(node, Words) or (isinstance(node, Term) and node.field == "tool")
 
 
-def matching(words: Words) -> str:
+def phrase(words: Words) -> str:
     """Return words as FTS5 takes them: a phrase, whatever stands in it.
 
-    >>> matching(Words('say "hi', prefix=True))
+    >>> phrase(Words('say "hi', prefix=True))
     '"say ""hi" *'
     """
-    phrase = words.text.replace('"', '""')
-    return f'"{phrase}" *' if words.prefix else f'"{phrase}"'
+    writable = words.text.encode("utf-8", "replace").decode()  # no halves of characters
+    quoted = writable.replace("\0", " ").replace('"', '""')
+    return f'"{quoted}"{" *" * words.prefix}'
 
 
 def _of_functions(node: Words | Term) -> Condition:
     if isinstance(node, Words):
-        return _true(func.spiritsafe_says(_c.seq, matching(node)))
+        return _true(func.spiritsafe_says(_c.seq, phrase(node)))
     return _true(func.spiritsafe_calls(_c.seq, node.operator, node.value))
 
 
