@@ -61,11 +61,20 @@ class Masker:
         said: set[str] = set()
         answer = self._body(exchange.answer, said)
         error = self._body(exchange.error or b"", said)
-        tags = {key: self._plain(text, hits) for key, text in exchange.tags.items()}
+        tags = {
+            key: self._value(("metadata", key), text, hits)
+            for key, text in exchange.tags.items()
+        }
+        told = {
+            "model_asked": self._value(("model",), exchange.model_asked, hits),
+            "model_served": self._value(("model",), exchange.model_served, hits),
+            "target": self._plain(exchange.target, hits),
+        }
         edits = tuple(self._edit(edit, hits) for edit in exchange.edits)
         if not (hits or said):
             return exchange
         changes: dict[str, object] = {
+            **told,
             "tags": tags,
             "edits": edits,
             "flags": (*exchange.flags, f"redacted={'+'.join(sorted(hits | said))}"),
@@ -97,7 +106,13 @@ class Masker:
         return Progress(exchange=exchange, part=b"", at_byte=0)
 
     def _edit(self, edit: Edit, hits: set[str]) -> Edit:
-        value = self._body(edit.value.encode(), hits).decode()
+        if edit.where == "header":
+            value = self._plain(edit.value, hits)
+        else:
+            texts = _texts(edit.value, 0)
+            for text in texts:
+                text.path = (edit.member, *text.path)
+            value = _spliced(edit.value, self._masked([texts], hits, joined=False))
         return msgspec.structs.replace(edit, value=value)
 
     def _body(self, body: bytes, hits: set[str]) -> bytes:
@@ -160,6 +175,14 @@ class Masker:
                     text.said = said
                     changed.append(text)
         return changed
+
+    def _value(self, path: Path, text: str, hits: set[str]) -> str:
+        """Mask a text that is kept apart from the body which it stands in."""
+        for name, steps in self._paths:
+            if text and _is_under(path, steps):
+                hits.add(name)
+                text = MASK * len(text)
+        return self._plain(text, hits)
 
     def _plain(self, text: str, hits: set[str]) -> str:
         for name, pattern in self._patterns:

@@ -84,6 +84,25 @@ def test_a_path_masks_all_text_below_it() -> None:
     assert (told["messages"][0]["content"], told["x"]) == ("**", ["*", "b"])
 
 
+def test_what_stands_in_a_row_beside_the_body_is_masked_as_there() -> None:
+    """Tags, the model and what was added upstream are parts of the request too."""
+    edit = Edit(where="body", member="metadata", value='{"patient":"Ann","x":"y"}')
+    made = Masker([WHO, CARD, Rule("m", path="$.model")]).exchange(
+        exchange(
+            chat(("user", "hi"), metadata={"patient": "Ann"}),
+            tags={"patient": "Ann", "x": "y"},
+            edits=(edit,),
+            target="/v1/chat/completions?note=1234-5678",
+            model_asked="m",
+            model_served="mini",
+        )
+    )
+    assert made.tags == {"patient": "***", "x": "y"}
+    assert json.loads(made.edits[0].value) == {"patient": "***", "x": "y"}
+    assert made.target == "/v1/chat/completions?note=*********"
+    assert (made.model_asked, made.model_served) == ("*", "****")
+
+
 def streamed(*said: tuple[int, str]) -> bytes:
     events = [
         {"created": 1234, "choices": [{"index": at, "delta": {"content": text}}]}
