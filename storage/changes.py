@@ -76,6 +76,11 @@ _COUNT = {
     )
     for name in ("complete", "incomplete")
 }
+_COUNT_DROPPED = text_of(
+    update(epochs)
+    .where(epochs.c.id == bindparam("id_"))
+    .values(dropped=epochs.c.dropped + bindparam("one_"))
+)
 
 _NODE_USES = (
     text_of(select(_row.seq).where(_row.messages_node == 0)),
@@ -197,6 +202,8 @@ def drop_content(connection: sqlite3.Connection, rows: Mapping[int, Found]) -> N
     connection.executemany(_DELETE_PAYLOAD, seqs)
     connection.executemany(_DELETE_PARTS, seqs)
     connection.executemany(_CHANGED, seqs)
+    dropped = [(1, row.epoch) for row in rows.values()]
+    connection.executemany(_COUNT_DROPPED, dropped)
     ends = {end for row in rows.values() for end in (row.messages_node, row.tools_node)}
     loose = {row.skeleton for row in rows.values()}
     for end in ends - {None}:

@@ -184,4 +184,6 @@ epochs = Table(
     Column("removed_incomplete", Integer, nullable=False, server_default="0"),
     # The greatest seq among them: it is not given again.
     Column("last_removed", Integer, nullable=False, server_default="0"),
+    # How often content of its rows went: the file is to be cleaned after each.
+    Column("dropped", Integer, nullable=False, server_default="0"),
 )

@@ -30,7 +30,7 @@ _PATIENCE_S = 30.0
 _PAUSE_S = 0.02
 _LONGEST_PAUSE_S = 1.0
 
-_REMOVED = "SELECT coalesce(sum(removed_complete + removed_incomplete), 0) FROM epochs"
+_DROPPED = "SELECT coalesce(sum(dropped), 0) FROM epochs"
 _CHANGED = "SELECT count(*) FROM (SELECT 1 FROM changed LIMIT 1)"
 
 
@@ -136,9 +136,9 @@ class Upkeep:
         """Whether the file takes anything at present."""
         return not self._recorder.failing
 
-    async def removed(self) -> int:
-        """Return how many rows were removed from this file in all."""
-        return await self._recorder.apply(partial(_number, query=_REMOVED))
+    async def dropped(self) -> int:
+        """Return how often content went from this file in all, by whomever."""
+        return await self._recorder.apply(partial(_number, query=_DROPPED))
 
     async def _report(self, done: Done, before: int) -> Report:
         clean = await self.finish()
@@ -197,18 +197,17 @@ async def keep_up(
     The next look comes no sooner than ten times what the last one took: all of a large
     file is gone through to clean it.
     """
-    left, cleaned = False, 0  # whether content, and how many rows, went from the file
+    cleaned = 0  # how often content had gone when all was clean; each start cleans
     said = ""
     while True:
         started_s = time.monotonic()
         try:
             if upkeep.possible and not retention.policy.keeps_all:
-                done = await upkeep.sweep(retention, now_at=clock())
-                left = left or done.stripped > 0
+                await upkeep.sweep(retention, now_at=clock())
             if upkeep.possible:
-                removed = await upkeep.removed()
-                if (left or removed != cleaned) and await upkeep.finish():
-                    left, cleaned = False, removed
+                dropped = await upkeep.dropped()
+                if dropped != cleaned and await upkeep.finish():
+                    cleaned = dropped
         except StorageFailed:
             pass  # storage in trouble says so itself
         except (StorageError, sqlite3.Error, OSError, ValueError) as exc:

@@ -16,7 +16,7 @@ from storage.engines.sqlite import give_back, open_reader
 from storage.errors import StorageFailed
 from storage.reading import open_library
 from storage.recorder import Recorder
-from storage.records import Exchange
+from storage.records import Exchange, Progress
 from storage.retention import DAY_US, Policy, Retention
 from storage.safekeeping import Limits
 from storage.upkeep import Upkeep, keep_up
@@ -236,4 +236,26 @@ async def test_a_file_that_is_replaced_does_not_end_the_upkeep(
                 await asyncio.sleep(0.01)
             assert not keeper.done()
             keeper.cancel()
+    assert sound(path)
+
+
+async def test_what_the_recorder_forgot_is_cleaned_up_after(tmp_path: Path) -> None:
+    """Content noted of an open exchange that is kept without; a restart knows too."""
+    path = tmp_path / "a.db"
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        begun = exchange(chat(("user", "mark-1")), state="open", answer=b"")
+        recorder.accept(begun.id)
+        recorder.note(Progress(exchange=begun, part=b"mark-1", at_byte=0))
+        await keep(recorder, exchange())
+        assert b"mark-1" in held(tmp_path)
+        assert await recorder.keep(exchange(id=begun.id, content_kept=False))
+        upkeep = Upkeep(recorder, path)
+        keeping = keep_up(upkeep, Retention(Policy()), clock=clock, pause_s=0.01)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as tasks:
+            keeper = tasks.create_task(keeping)
+            while b"mark-1" in held(tmp_path):  # noqa: ASYNC110  a file tells nobody
+                await asyncio.sleep(0.01)
+            keeper.cancel()
+    async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
+        assert await Upkeep(recorder, path).dropped() == 1
     assert sound(path)
