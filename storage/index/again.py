@@ -61,6 +61,8 @@ def look_again(shelf: Shelf, read: Reader | None, settle: Settle) -> bool:
             for seq in late:
                 add_words(shelf, read, seq, seq + 1)
         shelf.block(number).save()
+        if len(rows) < len(seqs):
+            shelf.fields.drop_unused()
     shelf.clean = shelf.clean and len(rows) == len(seqs)
     if shelf.scrub():
         done = [s for s in seqs if s // TEXT_ROWS not in again and s in changed]

@@ -19,6 +19,10 @@ SHARED = "~"
 Value = str | int
 
 _FIND = "SELECT number FROM fields WHERE name = ?"
+_DROP_UNUSED = (
+    "DELETE FROM fields WHERE NOT EXISTS "
+    "(SELECT 1 FROM bitmaps WHERE bitmaps.field = fields.number)"
+)
 _LOAD = "SELECT field, value, data FROM bitmaps WHERE field = ? AND block = ?"
 _SAVE = (
     "INSERT INTO bitmaps (field, block, value, count, data) VALUES (?, ?, ?, ?, ?) "
@@ -58,6 +62,11 @@ class Fields:
             number = self._connection.execute(sql, (name,)).lastrowid or 0
             self._numbers[name] = number
         return number
+
+    def drop_unused(self) -> None:
+        """Drop the names that no row has any more, within the caller's transaction."""
+        self._connection.execute(_DROP_UNUSED)
+        self.forget()
 
     def forget(self) -> None:
         """Forget what a transaction that was rolled back may have numbered."""
