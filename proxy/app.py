@@ -138,7 +138,7 @@ class App:
             transport = open_transport(its)
             stack.push_async_callback(transport.aclose)
             self._upstreams[name] = Upstream(name, its, transport, mark=mark)
-        secret = load_secret(db.with_name(db.name + ".secret"))
+        secret = settings.secret_given or load_secret(db.with_name(db.name + ".secret"))
         self._callers = Callers(secret, settings.tokens_issued)
         self._exposition = Exposition(self._meters, self._recorder, self._held(index))
         readers = stack.enter_context(closing(Readers(db)))

@@ -20,7 +20,7 @@ from pydantic_settings import (
 )
 
 from proxy.mask import Masker, RedactSettings, Rule
-from proxy.tokens import Token
+from proxy.tokens import Secret, Token
 from proxy.upstream.settings import UpstreamSettings
 
 MIB = 1024 * 1024
@@ -69,6 +69,10 @@ class Settings(BaseSettings):
     )
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
+    )
+    secret: Secret | None = Field(
+        default=None,
+        description="What keys are hashed with, 32 bytes in hex, not the `.secret`.",
     )
     console_token: Token | None = Field(
         default=None,
@@ -274,6 +278,15 @@ class Settings(BaseSettings):
     def tokens_issued(self) -> tuple[bytes, ...]:
         """The tokens that callers of upstreams with a held key present."""
         return tuple(it.get_secret_value().encode() for it in self.proxy_tokens)
+
+    @property
+    def secret_given(self) -> bytes | None:
+        """The secret that is set, in place of the one beside the file."""
+        return (
+            None
+            if self.secret is None
+            else bytes.fromhex(self.secret.get_secret_value())
+        )
 
     @property
     def is_unix(self) -> bool:

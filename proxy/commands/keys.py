@@ -12,7 +12,7 @@ from rich.table import Table
 from proxy.callers import load_secret, project_of
 from proxy.commands import printing, rows
 from proxy.commands.errors import CannotStart, NotFound, WrongUse
-from proxy.commands.flags import database
+from proxy.commands.flags import database, settings_from
 from proxy.commands.opening import opened
 from storage import access
 from storage.errors import StorageError
@@ -115,13 +115,14 @@ def identify(db: Path | None) -> int:
     """
     path = database(db).resolve()
     secret = path.with_name(path.name + ".secret")
-    if not secret.exists():
+    given = settings_from({}).secret_given
+    if given is None and not secret.exists():
         raise CannotStart(f"{secret} does not exist: nothing was recorded here yet")
     key = getpass.getpass("key: ") if sys.stdin.isatty() else sys.stdin.readline()
     if not key.strip():
         raise WrongUse("no key came on stdin")
     try:
-        printing.say(project_of(key.strip().encode(), load_secret(secret)))
+        printing.say(project_of(key.strip().encode(), given or load_secret(secret)))
     except (OSError, ValueError) as exc:
         raise CannotStart(str(exc)) from exc
     return 0

@@ -67,6 +67,18 @@ def test_a_token_that_could_be_guessed_or_not_be_sent_is_refused(token: str) -> 
     assert "t" * 16 not in repr(Settings(console_token=TOKEN))
 
 
+@pytest.mark.parametrize("secret", ["", "ab" * 31, "ab" * 33, "xy" * 32])
+def test_a_secret_that_is_not_32_bytes_is_refused_and_none_is_shown(
+    secret: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SPIRITSAFE_SECRET", secret)
+    with pytest.raises(ValidationError, match="32 bytes in hex"):
+        Settings()
+    monkeypatch.setenv("SPIRITSAFE_SECRET", "ab" * 32)
+    assert b"\xab" * 32 == Settings().secret_given
+    assert "abab" not in repr(Settings())
+
+
 def test_names_come_as_a_text_or_a_list() -> None:
     assert ("a.example", "b") == Settings(served_names=" a.example, b,").served_names
     assert ("a.example",) == Settings(served_names=("a.example",)).served_names

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from proxy.callers import project_of
 from proxy.stored import completions
 from storage.reading import open_library
 from tests.living import RawClient
@@ -232,6 +233,16 @@ async def test_a_delete_takes_all_of_an_id_and_none_of_others(tmp_path: Path) ->
         assert [] == await here.ids()
         assert ["same-id"] == await here.ids(key=BOB)
         assert ["same-id"] == await here.ids(at="/other/v1")
+
+
+async def test_callers_are_known_by_the_secret_that_is_given(tmp_path: Path) -> None:
+    secret = "ab" * 32
+    async with reading(tmp_path, secret=secret) as here:
+        await here.chat()
+        with open_library(here.proxy.db) as library:
+            (row,) = library.rows()
+    assert project_of(ALICE.encode(), bytes.fromhex(secret)) == row.project
+    assert "s.db.secret" not in holding(tmp_path, b"")
 
 
 async def test_each_upstream_has_completions_of_its_own(tmp_path: Path) -> None:
