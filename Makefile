@@ -7,7 +7,7 @@ NODE := tests/clients/node
 ARGS ?=
 BUDGET ?= 5m
 
-.PHONY: help run setup test check types tests coverage catalogue e2e torture fuzz bench bench-peers lock clean
+.PHONY: help run setup test check types tests coverage catalogue e2e torture fuzz bench bench-query bench-peers lock clean
 
 help:  ## list the targets
 	@grep -E '^[a-z0-9-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -49,6 +49,9 @@ fuzz: $(VENV)/.dev  ## 100000 examples for each fuzz test (FUZZ_EXAMPLES=n for a
 
 bench: $(VENV)/.dev  ## the proxy beside its peers, 15 minutes (ARGS="--only unary"; "--only soak --seconds 300")
 	@$(BIN)/python bench/run.py $(ARGS)
+
+bench-query: $(VENV)/.dev  ## filters over 10 million exchanges, half an hour the first time (ARGS="--rows 1000000")
+	@$(BIN)/python bench/query.py $(ARGS)
 
 bench-peers:  ## install what `make bench` compares with into .bench/ (mitmproxy, LiteLLM, Portkey)
 	@PYTHON=$(PYTHON) scripts/bench-peers

@@ -3,32 +3,41 @@
 import asyncio
 import secrets
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, closing
+from pathlib import Path
 
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 from starlette.types import Receive, Scope, Send
 
+from proxy.api.desk import Desk
+from proxy.api.routes import Own, api_routes
+from proxy.api.who import Door
 from proxy.budget import Budget, Budgets
-from proxy.callers import load_secret
+from proxy.callers import Callers, load_secret
 from proxy.dispatch import Dispatch
 from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
+from proxy.housekeeping import PATH, Housekeeping, policy_of
+from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
 from proxy.settings import Settings, is_loopback
+from proxy.stored.serve import Stored
 from proxy.strangers import Strangers
 from proxy.through import Through
 from proxy.upgrade import upgrade
 from proxy.upstream.opening import open_transport
 from proxy.upstream.send import Upstream
 from storage.ids import Ids
+from storage.index.behind import Behind
+from storage.index.file import remove
+from storage.readers import Readers
 from storage.recorder import Recorder
 from storage.recovery import RecoveryReport
 from storage.safekeeping import Limits
@@ -48,7 +57,9 @@ class App:
         self._recorder: Recorder
         self._exposition: Exposition
         self._upstreams: dict[str, Upstream] = {}
+        self._callers: Callers
         self._dispatch: Dispatch
+        self._house: Housekeeping
         self._strangers = Strangers(
             settings.served_names,
             everyone=not is_loopback(settings.listen) or settings.is_unix,
@@ -60,13 +71,7 @@ class App:
             min_body_bytes_per_s=settings.min_body_bytes_per_s,
         )
         self.clients: Callable[[], int] = int
-        self._own = Starlette(
-            routes=[
-                Route("/healthz", self._healthz),
-                Route("/readyz", self._readyz),
-                Route("/metrics", self._metrics),
-            ]
-        )
+        self.own: Own
 
     @property
     def recovered(self) -> RecoveryReport:
@@ -79,7 +84,9 @@ class App:
 
     async def tunnel(self, head: UpgradeHead, client: Tunnel) -> None:
         """Serve one upgrade request."""
-        await upgrade(self._upstreams, self._strangers, head, client)
+        await upgrade(
+            self._upstreams, self._strangers, self._callers, head=head, client=client
+        )
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator["App"]:
@@ -98,43 +105,113 @@ class App:
                     clock=self._clock.wall_us,
                 )
             )
-            mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
-            through = Through(self._upstreams, self._meters)
-            self._exposition = Exposition(self._meters, self._recorder, self._held())
-            for name, its in settings.every_upstream().items():
-                transport = open_transport(its)
-                stack.push_async_callback(transport.aclose)
-                self._upstreams[name] = Upstream(name, its, transport, mark=mark)
-            forward = Forward(
-                Wiring(settings, self._recorder, self._meters, self._clock),
-                self._upstreams,
-                through,
-                budgets=budgets(settings),
-                secret=load_secret(db.with_name(db.name + ".secret")),
-                new_id=Ids(),
-            )
-            self._dispatch = Dispatch(
-                self._upstreams,
-                forward=forward,
-                through=through,
-                own=self._own,
-                mark=mark,
-                strangers=self._strangers,
-                embeddings=settings.record_embeddings,
-                most_at_once=settings.max_requests_at_once,
-            )
-            async with asyncio.TaskGroup() as tasks:
-                saver = tasks.create_task(forward.save_long_ones())
-                try:
-                    yield self
-                finally:
-                    saver.cancel()
+            index = await self._indexed(stack, db)
+            forward = self._assemble(stack, db, index)
+            async with self._tending(db, forward):
+                yield self
 
-    def _held(self) -> Held:
+    @asynccontextmanager
+    async def _tending(self, db: Path, forward: Forward) -> AsyncIterator[None]:
+        """Run what goes on beside the traffic."""
+        policy, indexed = policy_of(self._settings), self._settings.index
+        self._house = Housekeeping(db, self._recorder, policy, indexed=indexed)
+        async with asyncio.TaskGroup() as tasks:
+            saver = tasks.create_task(forward.save_long_ones())
+            keeper = tasks.create_task(self._house.keep(self._clock.wall_us))
+            try:
+                yield
+            finally:
+                saver.cancel()
+                keeper.cancel()
+
+    def reached_at(self, address: str) -> None:
+        """Tell commands that work on the file where to ask."""
+        self._house.announce(address)
+
+    def _assemble(
+        self, stack: AsyncExitStack, db: Path, index: Behind | None
+    ) -> Forward:
+        """Open what stands between clients, upstreams and the recorder."""
+        settings = self._settings
+        mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
+        for name, its in settings.every_upstream().items():
+            transport = open_transport(its)
+            stack.push_async_callback(transport.aclose)
+            self._upstreams[name] = Upstream(name, its, transport, mark=mark)
+        secret = settings.secret_given or load_secret(db.with_name(db.name + ".secret"))
+        self._callers = Callers(secret, settings.tokens_issued)
+        self._exposition = Exposition(self._meters, self._recorder, self._held(index))
+        readers = stack.enter_context(closing(Readers(db)))
+        memory = budgets(settings)
+        self.own = Own(self._routes(stack, db, readers, memory))
+        through = Through(self._upstreams, self._meters)
+        stored = Stored(
+            self._upstreams,
+            callers=self._callers,
+            readers=readers,
+            checks=stack.enter_context(closing(checking(db, settings))),
+            recorder=self._recorder,
+            through=through,
+        )
+        forward = Forward(
+            Wiring(
+                *(settings, self._recorder, self._meters, self._clock),
+                masker=settings.masker(),
+            ),
+            self._upstreams,
+            through,
+            budgets=memory,
+            secret=secret,
+            refuse_foreign=stored.refuse_foreign,
+            new_id=Ids(),
+        )
+        self._dispatch = Dispatch(
+            self._upstreams,
+            forward=forward,
+            through=through,
+            stored=stored,
+            own=self.own,
+            callers=self._callers,
+            mark=mark,
+            strangers=self._strangers,
+            embeddings=settings.record_embeddings,
+            most_at_once=settings.max_requests_at_once,
+        )
+        return forward
+
+    def _routes(
+        self, stack: AsyncExitStack, db: Path, readers: Readers, memory: Budgets
+    ) -> list[BaseRoute]:
+        """Return our own routes; what they read with is closed by the stack."""
+        settings = self._settings
+        held = all(its.key_env for its in settings.every_upstream().values())
+        door = Door(self._callers, console_tokens(settings), only_issued=held)
+        desk = Desk(
+            readers=readers,
+            aside=stack.enter_context(closing(Readers(db, most_at_once=1))),
+            recorder=self._recorder,
+            bodies=memory.answers,
+            stopping=lambda: self.draining,
+        )
+        return [
+            Route("/healthz", self._healthz),
+            Route("/readyz", self._readyz),
+            Route("/metrics", self._metrics),
+            Route(PATH, self._keep_house, methods=["POST"]),
+            *api_routes(door, desk, self._clock.wall_us),
+        ]
+
+    async def _indexed(self, stack: AsyncExitStack, db: Path) -> Behind | None:
+        if not self._settings.index:
+            remove(db)  # nobody would take out of it what is removed from the file
+            return None
+        return await stack.enter_async_context(indexing(db, self._recorder))
+
+    def _held(self, index: Behind | None) -> Held:
         def clients() -> int:  # the server sets what it calls, after this
             return self.clients()
 
-        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams)
+        return Held(clients, lambda: len(asyncio.all_tasks()), self._upstreams, index)
 
     async def _healthz(self, _: Request) -> Response:
         return PlainTextResponse(f"{self._health()}\n")
@@ -159,8 +236,23 @@ class App:
             return PlainTextResponse("storage is in trouble\n", status_code=503)
         return PlainTextResponse("ready\n")
 
+    async def _keep_house(self, request: Request) -> Response:
+        return await self._house.serve(request, self._clock.wall_us)
+
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")
+
+
+def checking(db: Path, settings: Settings) -> Readers:
+    """Return what looks up for traffic, which no reader of recordings holds up."""
+    most = settings.max_requests_at_once
+    return Readers(db, most_at_once=1, most_waiting=most)
+
+
+def console_tokens(settings: Settings) -> list[bytes]:
+    """Return what opens all that is recorded."""
+    token = settings.console_token
+    return [] if token is None else [token.get_secret_value().encode("ascii")]
 
 
 def budgets(settings: Settings) -> Budgets:

@@ -6,7 +6,10 @@ The key itself is never kept; only its HMAC under a secret of this installation 
 import hmac
 import os
 import secrets
+from collections.abc import Iterable
 from pathlib import Path
+
+from proxy.errors import WhoError
 
 SECRET_BYTES = 32
 ANONYMOUS = "anonymous"
@@ -17,6 +20,61 @@ def project_of(key: bytes | None, secret: bytes) -> str:
     if not key:
         return ANONYMOUS
     return hmac.digest(secret, key, "sha256").hex()
+
+
+class Callers:
+    """Knows who calls by the key that is presented.
+
+    Shapes: `tokens` are those that the operator gave out, for upstreams to which the
+    proxy sends a key of its own (`held`); without any, whoever comes may use them.
+    """
+
+    def __init__(self, secret: bytes, tokens: Iterable[bytes] = ()) -> None:
+        self._secret = secret
+        self._issued = frozenset(project_of(token, secret) for token in tokens)
+
+    @property
+    def issues_tokens(self) -> bool:
+        """Whether the operator gave out tokens."""
+        return bool(self._issued)
+
+    def admit(self, key: bytes | None, *, held: bool) -> str:
+        """Return the fingerprint of a caller that may send requests.
+
+        Raises: `WhoError` where a token is needed and none is presented, or where one
+        would go on to an upstream that is none of its business.
+        """
+        fingerprint = project_of(key, self._secret)
+        if not self._issued:
+            return fingerprint
+        issued = fingerprint in self._issued
+        if held and not issued:
+            raise WhoError(
+                "This proxy sends a key of its own to this upstream: present a token "
+                "that its operator gave you, as 'Authorization: Bearer ...'."
+            )
+        if issued and not held:
+            raise WhoError(
+                "A token of this proxy is presented, and this upstream takes keys of "
+                "its own: present yours."
+            )
+        return fingerprint
+
+    def reader(self, key: bytes | None, *, held: bool | None) -> str:
+        """Return the fingerprint of a caller that may read what it recorded.
+
+        Shapes: with `held` None it reads of no one upstream, so any key will do.
+        Raises: `WhoError` where no key is presented; as `admit`.
+        """
+        if not key:
+            raise WhoError(
+                "Reading takes a key: present the one that you record with, as "
+                "'Authorization: Bearer ...'.",
+                code="missing_api_key",
+            )
+        if held is None:
+            return project_of(key, self._secret)
+        return self.admit(key, held=held)
 
 
 def load_secret(path: Path) -> bytes:

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
+from proxy import cli_keys
 from proxy.commands import telling
 from proxy.commands.errors import CannotStart, CommandError
 
@@ -24,6 +25,11 @@ Upstream = Annotated[str | None, typer.Option(help="By its name.")]
 Status = Annotated[int | None, typer.Option(help="HTTP status, 0 for none.")]
 State = Annotated[str | None, typer.Option(help="open, complete or incomplete.")]
 Tag = Annotated[str | None, typer.Option(help="key=value.")]
+Filter = Annotated[
+    list[str] | None,
+    typer.Argument(help="A filter: model:gpt-4o* status>=400 tag.k:v words."),
+]
+Limit = Annotated[int, typer.Option(min=1, help="Rows at most.")]
 
 
 def spiritsafe(context: typer.Context) -> None:
@@ -64,8 +70,9 @@ def serve(
 
 
 def list_(
+    query: Filter = None,
     *,
-    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 20,
+    limit: Limit = 20,
     before: Annotated[str | None, typer.Option(help="Older than this id.")] = None,
     model: Model = None,
     upstream: Upstream = None,
@@ -75,17 +82,26 @@ def list_(
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
-    """List what was recorded, newest first."""
-    from proxy.commands import listing, opening
+    """List what was recorded, newest first; all of it, or what a filter matches."""
+    from proxy.commands import asking, listing
 
-    wanted = opening.filters(
-        model=model, upstream=upstream, status=status, state=state, tag=tag
+    wanted = asking.asked(
+        query, model=model, upstream=upstream, status=status, state=state, tag=tag
     )
-    _end(
-        listing.show_list(
-            db, limit=limit, before=before, filters=wanted, as_json=as_json
-        )
-    )
+    _end(listing.show_list(db, wanted, limit=limit, before=before, as_json=as_json))
+
+
+def search(
+    query: Annotated[list[str], typer.Argument(help="Words, or any filter.")],
+    *,
+    limit: Limit = 20,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Find words in prompts and answers, and show where they stand."""
+    from proxy.commands import asking, listing
+
+    _end(listing.search(db, asking.asked(query), limit=limit, as_json=as_json))
 
 
 def show(
@@ -104,6 +120,7 @@ def show(
 
 
 def tail(
+    query: Filter = None,
     *,
     count: Annotated[int, typer.Option("-n", min=0, help="Rows to start with.")] = 10,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on.")] = False,
@@ -111,24 +128,37 @@ def tail(
     db: Db = None,
 ) -> None:
     """Print the last exchanges, and with -f each further one as it ends."""
-    from proxy.commands import listing
+    from proxy.commands import asking, listing
 
-    _end(listing.follow(db, count=count, on=follow, as_json=as_json))
+    wanted = asking.asked(query)
+    _end(listing.follow(db, wanted, count=count, on=follow, as_json=as_json))
 
 
 def stats(
+    query: Filter = None,
     *,
+    by: Annotated[
+        str, typer.Option(help="day, model, upstream, tag.KEY and the like.")
+    ] = "day,model,upstream",
+    prices: Annotated[Path | None, typer.Option(help="A table of your own.")] = None,
     model: Model = None,
     upstream: Upstream = None,
     tag: Tag = None,
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
-    """Sum up volume, tokens and failures by day and model."""
-    from proxy.commands import counting, opening
+    """Sum up volume, tokens, cost, times and failures by day and model."""
+    from proxy.commands import asking, counting
 
-    wanted = opening.filters(model=model, upstream=upstream, tag=tag)
-    _end(counting.show_stats(db, filters=wanted, as_json=as_json))
+    wanted = asking.asked(query, model=model, upstream=upstream, tag=tag)
+    _end(counting.show_stats(db, wanted, by=by, prices=prices, as_json=as_json))
+
+
+def prices() -> None:
+    """Print the table of prices that stats goes by, to be edited."""
+    from proxy.commands import prices as table
+
+    typer.echo(table.shipped(), nl=False)
 
 
 def verify(
@@ -154,6 +184,7 @@ def doctor(*, as_json: AsJson = False, db: Db = None) -> None:
 
 
 def export(
+    query: Filter = None,
     *,
     form: Annotated[str, typer.Option("--format", help="openai-chat.")],
     out: Annotated[str, typer.Option(help="A file; - is stdout.")] = "-",
@@ -164,10 +195,92 @@ def export(
     db: Db = None,
 ) -> None:
     """Write recordings as training lines; say on stderr what was left out."""
-    from proxy.commands import exporting, opening
+    from proxy.commands import asking, exporting
 
-    wanted = opening.filters(model=model, upstream=upstream, state=state, tag=tag)
-    _end(exporting.export(db, form=form, out=out, filters=wanted))
+    wanted = asking.asked(query, model=model, upstream=upstream, state=state, tag=tag)
+    _end(exporting.export(db, wanted, form=form, out=out))
+
+
+Names = Annotated[list[str] | None, typer.Argument(help="Ids, or their starts.")]
+Chosen = Annotated[str | None, typer.Option(help="A filter; see the README.")]
+
+
+def tag(
+    names: Names = None,
+    *,
+    query: Chosen = None,
+    add: Annotated[list[str] | None, typer.Option(help="key=value.")] = None,
+    drop: Annotated[list[str] | None, typer.Option(help="A key.")] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Add tags to exchanges, and take others from them."""
+    from proxy.commands import keeping
+
+    _end(
+        keeping.tag(
+            db,
+            names or [],
+            query=query,
+            add=add or [],
+            drop=drop or [],
+            as_json=as_json,
+        )
+    )
+
+
+def rm(
+    names: Names = None,
+    *,
+    query: Chosen = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do remove them.")] = False,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Remove exchanges for good: no byte of them stays in the file."""
+    from proxy.commands import keeping
+
+    _end(keeping.rm(db, names or [], query=query, yes=yes, as_json=as_json))
+
+
+def prune(
+    *,
+    bodies_days: Annotated[
+        float | None, typer.Option(min=0, help="Strip content older than this.")
+    ] = None,
+    rows_days: Annotated[
+        float | None, typer.Option(min=0, help="Remove what is older than this.")
+    ] = None,
+    most_bytes: Annotated[
+        int | None, typer.Option(min=0, help="Remove until the file is smaller.")
+    ] = None,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Let go what the settings, or these flags, keep no longer."""
+    from proxy.commands import keeping
+
+    _end(
+        keeping.prune(
+            db,
+            bodies_days=bodies_days,
+            rows_days=rows_days,
+            most_bytes=most_bytes,
+            as_json=as_json,
+        )
+    )
+
+
+def backup(
+    target: Annotated[Path, typer.Argument(help="The file to write.")],
+    *,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Copy the file as of now, while it may be recorded to."""
+    from proxy.commands import copying
+
+    _end(copying.back_up_to(db, target, as_json=as_json))
 
 
 def demo(*, db: Db = None) -> None:
@@ -180,13 +293,20 @@ def demo(*, db: Db = None) -> None:
 cli.callback(invoke_without_command=True)(spiritsafe)
 cli.command("serve")(serve)
 cli.command("list")(list_)
+cli.command("search")(search)
 cli.command("show")(show)
 cli.command("tail")(tail)
 cli.command("stats")(stats)
+cli.command("prices")(prices)
 cli.command("verify")(verify)
 cli.command("doctor")(doctor)
 cli.command("export")(export)
 cli.command("demo")(demo)
+cli.add_typer(cli_keys.cli, name="keys")
+cli.command("tag")(tag)
+cli.command("rm")(rm)
+cli.command("prune")(prune)
+cli.command("backup")(backup)
 
 
 def _end(code: int) -> None:

@@ -5,10 +5,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from proxy.answering import send_error
+from proxy.callers import Callers
 from proxy.errors import BusyError, HostError, SpiritsafeError
-from proxy.headers import admit
+from proxy.headers import admit, credential
 from proxy.strangers import Strangers
-from proxy.targets import Route, route
+from proxy.targets import NO_ID, Route, route
 from proxy.upstream.send import Upstream
 
 CLOSE = ((b"connection", b"close"),)
@@ -26,7 +27,9 @@ class Dispatch:
         *,
         forward: Serve,
         through: Serve,
+        stored: Serve,
         own: ASGIApp,
+        callers: Callers,
         mark: bytes,
         strangers: Strangers,
         embeddings: bool,
@@ -35,7 +38,9 @@ class Dispatch:
         self._upstreams = upstreams
         self._forward = forward
         self._through = through
+        self._stored = stored
         self._own = own
+        self._callers = callers
         self._mark = mark
         self._strangers = strangers
         self._embeddings = embeddings
@@ -53,6 +58,8 @@ class Dispatch:
                 self._upstreams,
                 embeddings=self._embeddings,
             )
+            if self._callers.issues_tokens and way.kind != "own":
+                self._refuse_unknown(scope, way)
         except SpiritsafeError as exc:
             await send_error(send, exc, CLOSE if isinstance(exc, HostError) else ())
             return
@@ -67,12 +74,25 @@ class Dispatch:
             return
         self._under_way += 1
         try:
-            if way.kind == "captured":
+            if way.kind == "captured" or self._goes_on(way):
                 await self._forward(scope, receive, send, way)
+            elif way.kind == "stored":
+                await self._stored(scope, receive, send, way)
             else:
                 await self._through(scope, receive, send, way)
         finally:
             self._under_way -= 1
+
+    def _goes_on(self, way: Route) -> bool:
+        """Return whether a relayed request may name a response that our key opens."""
+        held = self._upstreams[way.upstream].authorization is not None
+        return way.kind == "relay" and held and way.below in NO_ID
+
+    def _refuse_unknown(self, scope: Scope, way: Route) -> None:
+        """Raise `WhoError` for callers that this upstream is not for."""
+        key = credential(scope["headers"], scope["query_string"])
+        held = self._upstreams[way.upstream].authorization is not None
+        self._callers.admit(key, held=held)
 
 
 def too_many(most: int) -> BusyError:

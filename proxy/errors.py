@@ -4,10 +4,13 @@
     ├── ClientError            400  the request broke a rule; the message says which
     │   ├── TargetError        400  the request target
     │   ├── HostError          400  no `Host`, two, or one that is none
+    │   ├── WhoError           401  no key, or none that reads here
     │   ├── OriginError        403  a foreign page sent it
     │   ├── ControlError       400  an `x-spiritsafe-…` header
+    │   ├── ValueRefused       400  a query parameter or a member of a body
     │   ├── NotFoundError      404  no such route or upstream
     │   ├── MethodError        405  a method we never forward
+    │   ├── UnderWayError      409  the exchange has not ended yet
     │   ├── BodyTimeoutError   408  the body came too slowly, or not to its end
     │   ├── HeadTimeoutError   408  the head did not come to its end
     │   ├── TooLargeError      413  a captured body over its limit
@@ -83,6 +86,13 @@ class HostError(ClientError):
     default_code = "invalid_host"
 
 
+class WhoError(ClientError):
+    """The request does not say who reads, by a key or a token that is known."""
+
+    status_hint = 401
+    default_code = "invalid_api_key"
+
+
 class OriginError(ClientError):
     """A web page that is not one of ours sent the request."""
 
@@ -103,6 +113,12 @@ class ControlError(ClientError):
     default_code = "invalid_control_header"
 
 
+class ValueRefused(ClientError):
+    """A query parameter or a member of a body says what cannot be."""
+
+    default_code = "invalid_value"
+
+
 class NotFoundError(ClientError):
     """Nothing is served at this path."""
 
@@ -115,6 +131,13 @@ class MethodError(ClientError):
 
     status_hint = 405
     default_code = "method_not_allowed"
+
+
+class UnderWayError(ClientError):
+    """The exchange is still under way, and what is changed now would be lost."""
+
+    status_hint = 409
+    default_code = "under_way"
 
 
 class BodyTimeoutError(ClientError):
@@ -221,6 +244,8 @@ def answer(error: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         (b"content-length", b"%d" % len(body)),
         (b"x-spiritsafe-error", error.code.encode("ascii", "replace")),
     ]
+    if status == 401:
+        headers.append((b"www-authenticate", b"Bearer"))
     if status >= 500:
         headers.append(
             (b"x-spiritsafe-upstream-contacted", error.contacted.encode("ascii"))

@@ -1,10 +1,12 @@
 """The way in of captured requests: read, plan, and send each on its passage.
 
+What is only read, to see whose response it goes on from, passes unrecorded.
+
 It puts the units in order and decides nothing about bodies or headers itself.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 
 from starlette.types import Receive, Scope, Send
 
@@ -44,6 +46,7 @@ class Forward:
         *,
         budgets: Budgets,
         secret: bytes,
+        refuse_foreign: Callable[[str, Route, str], Awaitable[None]],
         new_id: Callable[[], str],
     ) -> None:
         self._budgets = budgets
@@ -51,6 +54,7 @@ class Forward:
         self._upstreams = upstreams
         self._through = through
         self._heads = {name: Heads(it, secret) for name, it in upstreams.items()}
+        self._refuse_foreign = refuse_foreign
         self._new_id = new_id
         self._under_way: dict[str, Tape] = {}
 
@@ -110,13 +114,13 @@ class Forward:
             heads = self._heads[route.upstream]
             head = heads.read(scope["headers"], scope["query_string"])
             first = plan(upstream.accepts)
-            self._refuse_unstored(first)
+            await self._refuse(first, head, route)
         except ClientGone:
             return
         except SpiritsafeError as exc:
             await send_error(send, exc)
             return
-        if not first.record:
+        if not first.record or route.kind != "captured":
             await self._through.whole(scope, send, route, body)
             return
         tape = self._tape(
@@ -131,11 +135,19 @@ class Forward:
             del self._under_way[tape.id]
             tape.let_go()
 
-    def _refuse_unstored(self, plan: rules.Plan) -> None:
-        """Raise `NotStoredError` where the operator wants it kept or not asked."""
+    async def _refuse(self, plan: rules.Plan, head: Head, route: Route) -> None:
+        """Raise where a request is not to be sent at all.
+
+        `NotStoredError` where the operator wants it kept or not asked; `ValueRefused`
+        where our own key would go on from what another caller was answered.
+        """
         settings, recorder = self._wiring.settings, self._wiring.recorder
-        if plan.record and settings.fails_closed and not recorder.stores:
+        recorded = plan.record and route.kind == "captured"
+        if recorded and settings.fails_closed and not recorder.stores:
             raise not_stored(low=recorder.low)
+        before = plan.previous_response_id
+        if before and self._upstreams[route.upstream].authorization is not None:
+            await self._refuse_foreign(head.project, route, before)
 
     def _tape(
         self,
@@ -175,6 +187,19 @@ class Forward:
                     await asyncio.sleep(0)
                 long = now_ns - tape.started_ns >= SAVE_EVERY_S * 1e9
                 if long and tape.id in self._under_way:
-                    progress = tape.unsaved(opened)
-                    if progress is not None:
-                        self._wiring.recorder.note(progress)
+                    await self._save(tape)
+
+    async def _save(self, tape: Tape) -> None:
+        """Note what came on a tape; where it is masked, only that it is under way.
+
+        Masked in a thread, and again only where what is told of it is another.
+        """
+        masker = self._wiring.masker
+        before = tape.open_exchange
+        progress = tape.unsaved(opened)
+        if masker is not None and progress is not None:
+            if progress.exchange is before:
+                return
+            progress = await asyncio.to_thread(masker.progress, progress)
+        if progress is not None and not tape.sealed:
+            self._wiring.recorder.note(progress)

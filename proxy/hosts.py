@@ -29,6 +29,9 @@ _KNOWN = {
     "chatgpt.com": _NEITHER,  # "Store must be set to false": OmniRoute#1841
 }
 
+# Who answers GET and DELETE of /v1/responses/{id}: wire.md 4.1.
+_READ_BACK = ("api.openai.com", ".api.openai.com", ".openai.azure.com")
+
 
 def accepts(host: str, learned: frozenset[str] = frozenset()) -> Accepts:
     """Return what a host takes, less the members it was seen to refuse.
@@ -50,3 +53,9 @@ def accepts(host: str, learned: frozenset[str] = frozenset()) -> Accepts:
 def known(host: str) -> bool:
     """Return whether a host is one of the table: a public service, so never us."""
     return accepts(host) is not UNKNOWN
+
+
+def reads_back(host: str) -> bool:
+    """Return whether a host is known to keep responses and to give them back."""
+    name = host.lower().rstrip(".")
+    return name in _READ_BACK or name[name.find(".") :] in _READ_BACK

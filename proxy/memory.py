@@ -13,7 +13,7 @@ CGROUPS = (
 
 MIB = 1024 * 1024
 
-REST_BYTES = 128 * MIB
+REST_BYTES = 160 * MIB
 """For all but bodies: 70 MiB resident, and the stacks of threads where a resource limit
 counts what is only reserved (2026-11-21)."""
 
@@ -43,7 +43,7 @@ def bodies_bytes(limit: int) -> int:
     (2026-11-21).
 
     >>> bodies_bytes(512 * MIB) // MIB
-    96
+    88
     """
     return max(LEAST_BYTES, min((limit - REST_BYTES) // 4, MOST_BYTES))
 

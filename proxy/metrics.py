@@ -16,6 +16,7 @@ from proxy.meters import OWN_TIME_BUCKETS_US, Meters
 from proxy.upstream.send import Upstream
 from proxy.upstream.transport import Transport
 from storage.counters import Counters
+from storage.index.behind import Behind
 from storage.recorder import Recorder
 
 
@@ -28,6 +29,7 @@ class Held(NamedTuple):
     clients: Callable[[], int]
     tasks: Callable[[], int]
     upstreams: Mapping[str, Upstream]
+    behind: Behind | None = None
 
 
 class Exposition(Collector):
@@ -52,6 +54,8 @@ class Exposition(Collector):
         yield from self._traffic_families()
         if self._held is not None:
             yield from self._held_families(self._held)
+            if self._held.behind is not None:
+                yield from _index_families(self._held.behind)
 
     def _recorder_families(self) -> Iterator[Metric]:
         now = self._recorder.counters
@@ -170,3 +174,16 @@ def _storage_families(now: Counters, recorder: Recorder) -> Iterator[Metric]:
         family = CounterMetricFamily(f"spiritsafe_{name}", told)
         family.add_metric([], value)
         yield family
+
+
+def _index_families(behind: Behind) -> Iterator[Metric]:
+    yield GaugeMetricFamily(
+        "spiritsafe_index_rows_behind",
+        "Exchanges that filters look at one by one until they are indexed.",
+        behind.rows_behind,
+    )
+    yield GaugeMetricFamily(
+        "spiritsafe_index_words_behind",
+        "Exchanges whose words are not indexed yet.",
+        behind.words_behind,
+    )

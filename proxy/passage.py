@@ -16,6 +16,7 @@ from proxy.answering import own_headers, send_error
 from proxy.errors import NotStoredError, to_body
 from proxy.front.turn import Turn
 from proxy.hosts import Accepts
+from proxy.mask import Masker
 from proxy.meters import Meters
 from proxy.patience import Patience
 from proxy.relay import Relay
@@ -56,6 +57,7 @@ class Wiring(NamedTuple):
     recorder: Recorder
     meters: Meters
     clock: Clock
+    masker: Masker | None = None
 
 
 class Asked(NamedTuple):
@@ -84,7 +86,7 @@ class Passage:
         upstream: Upstream,
         replan: Callable[[Accepts], Plan],
     ) -> None:
-        self._settings, self._recorder, self._meters, clock = wiring
+        self._settings, self._recorder, self._meters, clock, self._masker = wiring
         self._now_ns = clock.now_ns
         self._tape = tape
         self._upstream = upstream
@@ -108,7 +110,8 @@ class Passage:
             ending = self._ending(clean=False, reason="proxy_shutdown")
             turn.cut()
             if not self._handed_over:
-                await self._keep(seal(self._tape, ending, sse=relay.sse))
+                exchange = seal(self._tape, ending, sse=relay.sse)
+                await self._keep(await self._masked(exchange))
             raise
         finally:
             if not self._handed_over:  # a defect of ours: count it, and let it be seen
@@ -229,8 +232,16 @@ class Passage:
 
     async def _sealed(self, ending: Ending, relay: Relay) -> Exchange:
         if is_short(self._tape):
-            return seal(self._tape, ending, sse=relay.sse)
-        return await asyncio.to_thread(seal, self._tape, ending, sse=relay.sse)
+            exchange = seal(self._tape, ending, sse=relay.sse)
+        else:
+            exchange = await asyncio.to_thread(seal, self._tape, ending, sse=relay.sse)
+        return await self._masked(exchange)
+
+    async def _masked(self, exchange: Exchange) -> Exchange:
+        """Return an exchange as it may be kept: until then it is in no other hands."""
+        if self._masker is None:
+            return exchange
+        return await asyncio.to_thread(self._masker.exchange, exchange)
 
     async def _keep(self, exchange: Exchange) -> bool:
         """Wait until the exchange is committed; say whether it is (P2, P4)."""

@@ -1,15 +1,11 @@
 """The frozen Settings: the only reader of environment, file and flags."""
 
 import ipaddress
-import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
-from urllib.parse import urlsplit
 
 from pydantic import (
-    BaseModel,
-    ConfigDict,
     Field,
     ValidationError,
     field_validator,
@@ -22,6 +18,10 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+
+from proxy.mask import Masker, RedactSettings, Rule
+from proxy.tokens import Secret, Token
+from proxy.upstream.settings import UpstreamSettings
 
 MIB = 1024 * 1024
 
@@ -44,104 +44,6 @@ def is_loopback(listen: str) -> bool:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
-
-
-def _shown(url: str) -> str:
-    """Return a URL that may be told: without user, key and query (S-03)."""
-    _, at, host = url.rpartition("@")
-    return ("***" + at) * bool(at) + host.partition("?")[0]
-
-
-class UpstreamSettings(BaseModel):
-    """One server that requests are forwarded to."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    url: str = Field(description="Base URL, with the /v1 where the server has one.")
-    inject: Literal["auto", "off"] = Field(
-        default="auto", description="Whether `store` and tags are added to requests."
-    )
-    key_env: str | None = Field(
-        default=None,
-        description="Variable with the key to send in place of the client's own.",
-    )
-    transport: Literal["own", "httpx"] = Field(
-        default="own", description="`httpx` serves HTTP/2 and outbound proxies."
-    )
-    http2: bool = Field(default=False, description="HTTP/2, with `httpx` only.")
-    proxy: str | None = Field(
-        default=None, description="Outbound proxy URL, with `httpx` only."
-    )
-    ca_file: Path | None = Field(
-        default=None, description="PEM file of the authorities to trust instead."
-    )
-    connect_timeout_s: float = Field(
-        default=10.0, gt=0, description="Seconds to connect, TLS included."
-    )
-    first_byte_timeout_s: float = Field(
-        default=900.0, gt=0, description="Seconds until the answer's head."
-    )
-    idle_timeout_s: float = Field(
-        default=600.0, gt=0, description="Seconds between two reads of an answer."
-    )
-    max_connections: int = Field(
-        default=6000, gt=0, description="Connections open to it at once."
-    )
-    pool_timeout_s: float = Field(
-        default=10.0, gt=0, description="Seconds a request waits for a connection."
-    )
-    idle_expiry_s: float = Field(
-        default=4.0, gt=0, description="Seconds an idle connection is kept."
-    )
-
-    @model_validator(mode="after")
-    def _fits_its_transport(self) -> Self:
-        if self.transport == "own" and (self.http2 or self.proxy):
-            raise ValueError(
-                "http2 and proxy need the other transport: set transport = 'httpx'"
-            )
-        return self
-
-    @field_validator("ca_file")
-    @classmethod
-    def _is_there(cls, value: Path | None) -> Path | None:
-        if value is not None and not value.is_file():
-            raise ValueError(f"there is no file {value}")
-        return value
-
-    @field_validator("url")
-    @classmethod
-    def _whole_url(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ValueError(
-                f"'{_shown(value)}' is no base URL: write it like "
-                "https://api.openai.com/v1"
-            )
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ValueError(
-                "a base URL holds no user, query or fragment: keys go into `key_env`"
-            )
-        try:
-            _ = parts.port
-        except ValueError as exc:
-            raise ValueError(f"'{_shown(value)}': {exc}") from None
-        return value.rstrip("/")
-
-    def held_key(self) -> bytes | None:
-        """Return the key that replaces the client's own, where the proxy holds one.
-
-        Raises: `ValueError` naming the variable when it is not set.
-        """
-        if self.key_env is None:
-            return None
-        key = os.environ.get(self.key_env)
-        if not key:
-            raise ValueError(
-                f"upstream {self.url}: key_env names {self.key_env}, which is not set: "
-                "export it, or remove key_env so that clients send their own keys"
-            )
-        return key.encode("ascii")
 
 
 class Settings(BaseSettings):
@@ -167,6 +69,18 @@ class Settings(BaseSettings):
     )
     db: Path = Field(
         default=Path("spiritsafe.db"), description="The file that keeps everything."
+    )
+    secret: Secret | None = Field(
+        default=None,
+        description="What keys are hashed with, 32 bytes in hex, not the `.secret`.",
+    )
+    console_token: Token | None = Field(
+        default=None,
+        description="Opens all of `/api`; needed where others reach `listen`.",
+    )
+    proxy_tokens: Annotated[tuple[Token, ...], NoDecode] = Field(
+        default=(),
+        description="Needed for upstreams with a `key_env`; comma-separated.",
     )
     served_names: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
@@ -237,6 +151,30 @@ class Settings(BaseSettings):
     spool: Path | None = Field(
         default=None, description="Where that is kept; beside the file otherwise."
     )
+    index: bool = Field(
+        default=True,
+        description="Index what is kept, in a file beside it, for quick filters.",
+    )
+    redact: tuple[RedactSettings, ...] = Field(
+        default=(), description="Rules for what is masked in all that is kept."
+    )
+    keep_bodies_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days after which only numbers and tags are kept; 0: for ever.",
+    )
+    keep_rows_days: float = Field(
+        default=0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Days after which an exchange is removed; 0: never.",
+    )
+    max_file_bytes: int = Field(
+        default=0,
+        ge=0,
+        description="Size of the file; failed, untagged, oldest go. 0: no bound.",
+    )
     hold_timeout_s: float = Field(
         default=2.0, gt=0, description="Longest wait for a commit before release."
     )
@@ -263,7 +201,7 @@ class Settings(BaseSettings):
             for key, text in (pair.split("=", 1) for pair in pairs)
         }
 
-    @field_validator("served_names", mode="before")
+    @field_validator("served_names", "proxy_tokens", mode="before")
     @classmethod
     def _names_from_text(cls, value: object) -> object:
         if not isinstance(value, str):
@@ -293,11 +231,24 @@ class Settings(BaseSettings):
     @model_validator(mode="after")
     def _keys_stay_home(self) -> Self:
         held = [name for name, its in self.upstreams.items() if its.key_env]
-        if held and not is_loopback(self.listen):
+        if held and not self.proxy_tokens and not is_loopback(self.listen):
             raise ValueError(
                 f"upstream '{held[0]}' sends a key that the proxy holds (key_env), and "
-                f"'{self.listen}' can be reached by others, who would spend it: listen "
-                "on 127.0.0.1 or unix:/path, or let clients send their own keys"
+                f"'{self.listen}' can be reached by others, who would spend it: give "
+                "out proxy_tokens, or listen on 127.0.0.1 or unix:/path, or let "
+                "clients send their own keys"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _opened_by_a_token(self) -> Self:
+        named = bool(self.listen.rpartition(":")[0])  # else it is no address at all
+        reached = named and not is_loopback(self.listen)
+        if self.console_token is None and reached:
+            raise ValueError(
+                f"console_token: '{self.listen}' can be reached by others, and what is "
+                "recorded is read there: set SPIRITSAFE_CONSOLE_TOKEN, for one to what "
+                "'openssl rand -hex 32' prints, or listen on 127.0.0.1 or unix:/path"
             )
         return self
 
@@ -313,10 +264,29 @@ class Settings(BaseSettings):
         """Return the sources, strongest first: flags, environment, file."""
         return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
 
+    def masker(self) -> Masker | None:
+        """Return what masks the stored copy; None where nothing is to be."""
+        rules = [Rule(its.name, its.pattern, its.path) for its in self.redact]
+        return Masker(rules) if rules else None
+
     @property
     def fails_closed(self) -> bool:
         """Whether what cannot be recorded is refused, before any token is spent."""
         return self.on_storage_failure == "fail_closed"
+
+    @property
+    def tokens_issued(self) -> tuple[bytes, ...]:
+        """The tokens that callers of upstreams with a held key present."""
+        return tuple(it.get_secret_value().encode() for it in self.proxy_tokens)
+
+    @property
+    def secret_given(self) -> bytes | None:
+        """The secret that is set, in place of the one beside the file."""
+        return (
+            None
+            if self.secret is None
+            else bytes.fromhex(self.secret.get_secret_value())
+        )
 
     @property
     def is_unix(self) -> bool:
@@ -333,4 +303,4 @@ class Settings(BaseSettings):
         return named
 
 
-__all__ = ["MIB", "Settings", "UpstreamSettings", "ValidationError"]
+__all__ = ["MIB", "RedactSettings", "Settings", "UpstreamSettings", "ValidationError"]

@@ -29,6 +29,13 @@ _AZURE = re.compile(
     rb"/openai/(?:v1|deployments/[A-Za-z0-9._~-]+)"
     rb"(/chat/completions|/responses|/completions|/embeddings)"
 )
+# What lies at and below the endpoints that upstreams also read back from, if they do.
+_BELOW = re.compile(rb"(/chat/completions|/responses)((?:/[^/]++)*+)")
+_BELOW_AZURE = re.compile(
+    rb"/openai(?:/v1|/deployments/[A-Za-z0-9._~-]+)?"
+    rb"(/chat/completions|/responses)((?:/[^/]++)*+)"
+)
+NO_ID = frozenset({b"/compact", b"/input_tokens"})  # of responses: asked, not stored
 _OWN = frozenset({b"healthz", b"readyz", b"metrics", b"api", b"console"})
 _NEVER = frozenset({"CONNECT", "TRACE"})
 _DEFAULT = "default"
@@ -43,12 +50,15 @@ class Route(msgspec.Struct, frozen=True):
 
     Shapes: `endpoint` only where it is captured; `suffix` is what follows the
     upstream's base path, as the client wrote it; of an own path it is all of it.
+    Where something recorded is read back, `below` follows the path of the endpoint;
+    of a relayed path it is what `NO_ID` has, as that too may name a response.
     """
 
-    kind: Literal["captured", "relay", "own"]
+    kind: Literal["captured", "stored", "relay", "own"]
     upstream: str
     suffix: bytes
     endpoint: Endpoint | None = None
+    below: bytes = b""
 
 
 _SHORTEST = {
@@ -88,15 +98,17 @@ def route(
     if not upstream:
         return Route("own", "", suffix)
     endpoint = _endpoint(prefix, suffix)
-    if endpoint is None and doubtful and _endpoint(prefix, _normal(suffix)):
-        raise TargetError(
-            "The path reads like a captured endpoint and is not spelled like it: "
-            "write it without escapes, capitals, doubled or trailing slashes.",
-            code="ambiguous_target",
-        )
+    below = _below(prefix, suffix)
+    if doubtful and endpoint is None and below is None:
+        _refuse_alike(prefix, _normal(suffix))
+    if below is not None and _reads_back(method, *below):
+        return Route("stored", upstream, suffix, _ENDPOINTS[below[0]], below[1])
     if method != "POST" or (endpoint == "embeddings" and not embeddings):
         endpoint = None
-    return Route("captured" if endpoint else "relay", upstream, suffix, endpoint)
+    if endpoint:
+        return Route("captured", upstream, suffix, endpoint)
+    asked = below[1] if method == "POST" and below is not None else b""
+    return Route("relay", upstream, suffix, None, asked)
 
 
 def forwarded(base_path: bytes, suffix: bytes, query: bytes | None = None) -> bytes:
@@ -140,6 +152,30 @@ def _endpoint(prefix: bytes, suffix: bytes) -> Endpoint | None:
         return _ENDPOINTS.get(suffix)
     found = _AZURE.fullmatch(suffix)
     return _ENDPOINTS[found[1]] if found else None
+
+
+def _below(prefix: bytes, suffix: bytes) -> tuple[bytes, bytes] | None:
+    """Return the path of an endpoint that is read back from, and what is below it."""
+    found = (_BELOW if prefix else _BELOW_AZURE).fullmatch(suffix)
+    return (found[1], found[2]) if found else None
+
+
+def _reads_back(method: str, endpoint: bytes, below: bytes) -> bool:
+    if method == "OPTIONS":
+        return False
+    if not below:  # there is no list of responses
+        return method in {"GET", "HEAD"} and endpoint == b"/chat/completions"
+    return not (method == "POST" and below in NO_ID)
+
+
+def _refuse_alike(prefix: bytes, plain: bytes) -> None:
+    """Raise where a path reads like one of ours that it is not spelled like."""
+    if _endpoint(prefix, plain) or _below(prefix, plain):
+        raise TargetError(
+            "The path reads like a captured endpoint and is not spelled like it: "
+            "write it without escapes, capitals, doubled or trailing slashes.",
+            code="ambiguous_target",
+        )
 
 
 def _normal(suffix: bytes) -> bytes:

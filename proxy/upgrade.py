@@ -5,11 +5,12 @@ from collections.abc import Mapping
 import httpx
 
 from proxy import headers
+from proxy.callers import Callers
 from proxy.errors import NotFoundError, SpiritsafeError, answer
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.front.turn import answer_head
 from proxy.strangers import Strangers
-from proxy.targets import route
+from proxy.targets import Route, route
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
 from proxy.upstream.send import Upstream
@@ -21,6 +22,8 @@ MAX_REFUSAL_BYTES = 1024 * 1024
 async def upgrade(
     upstreams: Mapping[str, Upstream],
     strangers: Strangers,
+    callers: Callers,
+    *,
     head: UpgradeHead,
     client: Tunnel,
 ) -> None:
@@ -28,10 +31,14 @@ async def upgrade(
     try:
         path, mark, query = head.target.partition(b"?")
         way = route(head.method, path, upstreams)
-        if way.kind == "own":
+        if way.kind in {"own", "stored"}:
             raise NotFoundError("No WebSocket is served at this path.")
         upstream = upstreams[way.upstream]
+        held = upstream.authorization is not None
+        _refuse_unseen(held=held, asked=route("POST", path, upstreams))
         headers.admit(head.headers, upstream.mark or b"")
+        key = headers.credential(head.headers, query)
+        callers.admit(key, held=held)
         strangers.refuse((name.lower(), value) for name, value in head.headers)
         wanted = headers.to_upstream(
             head.headers,
@@ -61,6 +68,15 @@ async def upgrade(
         await client.join(reply.extensions["network_stream"])
     finally:
         await reply.stream.aclose()
+
+
+def _refuse_unseen(*, held: bool, asked: Route) -> None:
+    """Raise `NotFoundError` where frames could name what our key opens of others."""
+    if held and asked.endpoint == "responses":
+        raise NotFoundError(
+            "No WebSocket is served at this path, as the proxy sends a key of its own "
+            "to this upstream and could not tell whose responses frames name."
+        )
 
 
 async def _refuse(reply: Reply, client: Tunnel) -> None:

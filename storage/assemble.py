@@ -1,6 +1,7 @@
 """Puts a kept exchange together again from its rows."""
 
 import sqlite3
+from itertools import dropwhile
 from typing import cast
 
 import msgspec
@@ -14,6 +15,7 @@ from storage.rows import unpack_chunks, unpack_extras, unpack_layout
 from storage.split import Cut, join
 from storage.statements import text_of
 from storage.tables import exchanges, nodes, payloads, pieces
+from storage.threads import may_repeat, message_key, split_keys
 
 # Twice the largest request that settings allow; what no recorder of ours wrote.
 MAX_BODY_BYTES = 256 * 1024 * 1024
@@ -37,13 +39,13 @@ _ID = text_of(select(exchanges.c.id).where(exchanges.c.seq == 0))
 
 _links = (
     select(nodes.c.parent, nodes.c.piece, nodes.c.depth)
-    .where(nodes.c.id == 0)
+    .where(nodes.c.id == 0, nodes.c.id != 0)
     .cte("links", recursive=True)
 )
 _links = _links.union_all(
-    select(nodes.c.parent, nodes.c.piece, nodes.c.depth).join_from(
-        _links, nodes, nodes.c.id == _links.c.parent
-    )
+    select(nodes.c.parent, nodes.c.piece, nodes.c.depth)
+    .join_from(_links, nodes, nodes.c.id == _links.c.parent)
+    .where(_links.c.parent != 0)
 )
 _CHAIN = text_of(
     select(_links.c.depth, pieces.c.data)
@@ -128,9 +130,28 @@ class Kept(msgspec.Struct, frozen=True, kw_only=True):
     chunks: tuple[Chunk, ...] = ()
 
 
-def assemble(connection: sqlite3.Connection, row: Row) -> Kept:
+class Beyond(msgspec.Struct, frozen=True):
+    """What an exchange may share with another: messages, and the answer after them.
+
+    Shapes: `node` ends the messages; `keys` are those of the answer, joined.
+    """
+
+    node: int
+    keys: bytes = b""
+
+    def answered(self, message: bytes) -> bool:
+        """Return whether this message repeats the answer."""
+        key = message_key(message) if may_repeat(message) else None
+        return key is not None and key in split_keys(self.keys)
+
+
+def assemble(
+    connection: sqlite3.Connection, row: Row, *, beyond: Beyond | None = None
+) -> Kept:
     """Return the exchange of this row.
 
+    Shapes: with `beyond`, its request has only the messages that it does not share
+    with another, and no tools: so much reads as a request, too.
     Raises: `ValueError`, `zstandard.ZstdError`, `msgspec.DecodeError` or `BodyTooLarge`
     where the file is damaged.
     """
@@ -151,10 +172,11 @@ def assemble(connection: sqlite3.Connection, row: Row) -> Kept:
     if row.state == "open":
         answer, chunks, _ = read_parts(connection, row.seq)
         size = len(answer)
+    ends = {"tools": None if beyond else tools_node}
     cuts = [
-        Cut(member, at, separator, _chain(connection, node, packer))
+        Cut(member, at, separator, _elements(connection, end, packer, beyond))
         for member, at, separator in unpack_layout(layout)
-        for node in (tools_node if member == "tools" else row.messages_node,)
+        for end in (ends.get(member, row.messages_node),)
     ]
     return Kept(
         row=row,
@@ -175,12 +197,27 @@ def assemble(connection: sqlite3.Connection, row: Row) -> Kept:
     )
 
 
+def _elements(
+    connection: sqlite3.Connection,
+    end: int | None,
+    packer: Packer,
+    beyond: Beyond | None,
+) -> list[bytes]:
+    """Return the elements of an array, those only that go beyond another's."""
+    if beyond is None:
+        return _chain(connection, end, packer)
+    new = _chain(connection, end, packer, stop=beyond.node)
+    return list(dropwhile(beyond.answered, new))
+
+
 def _chain(
-    connection: sqlite3.Connection, node: int | None, packer: Packer
+    connection: sqlite3.Connection, node: int | None, packer: Packer, stop: int = 0
 ) -> list[bytes]:
     elements: list[bytes] = []
-    for depth, data in connection.execute(_CHAIN, (node,)):
-        if depth != len(elements) or data is None:
+    first: int | None = None if stop else 0
+    for depth, data in connection.execute(_CHAIN, (node, stop, stop)):
+        first = depth if first is None else first
+        if depth != first + len(elements) or data is None:
             raise ValueError(f"node {node} has lost element {len(elements)}")
         elements.append(packer.unpack(data, max_bytes=MAX_BODY_BYTES))
     return elements

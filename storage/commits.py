@@ -5,14 +5,15 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, TypeVar
 
 import msgspec
 
-from storage import epochs
-from storage.damage import check, is_ours, set_aside
+from storage import epochs, runs
+from storage.damage import is_ours, set_aside
 from storage.engines.blame import (
     ITEM_ERRORS,
+    is_beyond_use,
     is_damaged,
     is_full,
     is_io,
@@ -23,18 +24,25 @@ from storage.engines.sqlite import (
     PAGE_BYTES,
     Connection,
     checkpoint,
-    transaction,
+    in_transaction,
     wal_bytes,
 )
-from storage.errors import CannotOpen, DatabaseTooNew, NotOurDatabase, StorageError
+from storage.errors import (
+    CannotOpen,
+    NotOurDatabase,
+    StorageError,
+    StorageFailed,
+)
 from storage.records import Exchange
-from storage.recovery import RecoveryReport, recover, settle
-from storage.replay import Replayed, missing, replay
+from storage.recovery import RecoveryReport
+from storage.replay import missing
 from storage.room import Room
 from storage.spool import Spool
 from storage.writer import Item, Tally, Writer
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 Outcome: TypeAlias = (
     Literal["storage_failed", "rejected", "spooled", "recorder_stopped"] | None
@@ -118,7 +126,7 @@ class Commits:
 
     async def _begin(self, spool: Spool, *, now_at: int) -> RecoveryReport:
         self._connection = await Connection.open(self._path)
-        report, replayed = await self._connection.run(_recover, spool, now_at=now_at)
+        report, replayed = await self._connection.run(runs.begin, spool, now_at=now_at)
         await self._start(now_at=now_at)
         return msgspec.structs.replace(
             report, replayed=replayed.kept, left=replayed.left, damaged=self.set_aside
@@ -260,6 +268,45 @@ class Commits:
                 grown = 0 if cut else size - TRUNCATE_BYTES + CHECKPOINT_BYTES
                 self._truncate_at_bytes = TRUNCATE_BYTES + grown
 
+    async def change(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function in one transaction, on disk when this returns.
+
+        Raises: what the function raises, and nothing is changed; `StorageFailed` where
+        the file cannot take it.
+        """
+
+        def whole(connection: sqlite3.Connection) -> tuple[T, int]:
+            return in_transaction(connection, function)
+
+        try:
+            result, rows = await self.apply(whole)
+        except StorageFailed as exc:
+            cause = exc.__cause__
+            full = isinstance(cause, sqlite3.Error) and is_full(cause)
+            if not (full and self._room.give()):
+                raise
+            result, rows = await self.apply(whole)
+        self._written_bytes += rows * PAGE_BYTES
+        return result
+
+    async def apply(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function on the connection, which sees to its transactions itself.
+
+        Raises: what the function raises; `StorageFailed` for what the file does.
+        """
+        try:
+            if (gone := self._gone()) is not None:
+                raise gone
+            if self._writer is None:
+                await self._reopen()
+            return await self._live().run(function)
+        except ITEM_ERRORS:
+            raise
+        except (sqlite3.Error, OSError) as exc:
+            self._writer = None
+            self._unsynced = self._unsynced or is_io(exc)
+            raise StorageFailed(f"{self._path} takes no change: {exc}") from exc
+
     async def rest(self) -> None:
         """Copy the log back, as far as readers allow, if anything was written."""
         if self._written_bytes:
@@ -278,7 +325,7 @@ class Commits:
             if self._writer is None:
                 await self._reopen()
             settled = await self._live().run(
-                _end_run,
+                runs.end,
                 self.run[0],
                 accepted=accepted - self._behind[0],
                 unrecorded=unrecorded - self._behind[1],
@@ -306,10 +353,10 @@ class Commits:
         await self._abandon()
         self._connection = await Connection.open(self._path)
         if self._unsynced:
-            await self._connection.run(copy_log)
+            await self._connection.run(runs.copy_log)
             self._unsynced = False
-        runs = await self._connection.run(epochs.read)
-        if self.run not in [(run.id, run.started_at) for run in runs]:
+        told = await self._connection.run(epochs.read)
+        if self.run not in [(run.id, run.started_at) for run in told]:
             raise NotOurDatabase("this run is not in it")
         self._writer = await self._connection.run(Writer, epoch=self.run[0])
         self._inode = self._path.stat().st_ino
@@ -345,52 +392,7 @@ class Commits:
             _log.error("writing %s failed: %r", self._path, error)
 
 
-def copy_log(connection: sqlite3.Connection) -> None:
-    """Write what the log holds into the database, synced, and begin the log anew.
-
-    After a sync that failed the log may hold a whole commit that is in memory only: a
-    new connection finds it there, and no later sync writes it, as its pages count as
-    clean (Rebello et al., ATC'20). So it is written again, elsewhere.
-    Raises: `sqlite3.Error`, also where a reader keeps the log from starting over.
-    """
-    if not checkpoint(connection, "TRUNCATE"):
-        raise sqlite3.OperationalError("a reader holds the log, which is not synced")
-
-
-def is_beyond_use(error: Exception) -> bool:
-    """Say whether the file at the path cannot be, or is not, the one of this run."""
-    lost = (NotOurDatabase, DatabaseTooNew, FileNotFoundError)
-    return is_damaged(error) or isinstance(error, lost)
-
-
 def _write(
     _: sqlite3.Connection, writer: Writer, items: Sequence[Item], tally: Tally
 ) -> None:
     writer.write(items, tally)
-
-
-def _recover(
-    connection: sqlite3.Connection, spool: Spool, *, now_at: int
-) -> tuple[RecoveryReport, Replayed]:
-    if any(run.ended_at is None for run in epochs.read(connection)):
-        check(connection)
-        if not checkpoint(connection, "TRUNCATE"):  # perhaps never synced: `copy_log`
-            _log.warning("a reader holds the log of the last run")
-    replayed = replay(connection, spool, now_at=now_at)
-    return recover(connection, now_at=now_at), replayed
-
-
-def _end_run(
-    connection: sqlite3.Connection,
-    epoch: int,
-    *,
-    accepted: int,
-    unrecorded: int,
-    now_at: int,
-) -> list[str]:
-    (run,) = [run for run in epochs.read(connection) if run.id == epoch]
-    run = msgspec.structs.replace(run, accepted=accepted, unrecorded=unrecorded)
-    with transaction(connection):
-        settled = settle(connection, epoch, reason="proxy_shutdown", now_at=now_at)
-        epochs.end(connection, run, ended_at=now_at, settled=len(settled), clean=True)
-    return settled

@@ -40,6 +40,16 @@ def check(
         return
     finally:
         connection.set_progress_handler(None, 0)
+    _refuse(told)
+
+
+def check_all(connection: sqlite3.Connection) -> None:
+    """Look for damage in the whole file, however long it takes. Raises: as `check`."""
+    (told,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+    _refuse(told)
+
+
+def _refuse(told: str) -> None:
     if told != "ok":
         error = sqlite3.DatabaseError(told)
         error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT

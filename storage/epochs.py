@@ -30,7 +30,8 @@ _ALL = text_of(
     select(
         _columns.id, _columns.ended_at, _columns.clean, _columns.accepted,
         _columns.complete, _columns.incomplete, _columns.unrecorded, _columns.lost,
-        _columns.started_at, _columns.batches,
+        _columns.started_at, _columns.batches, _columns.removed_complete,
+        _columns.removed_incomplete, _columns.last_removed,
     )
 )  # fmt: skip
 
@@ -48,6 +49,9 @@ class Epoch(msgspec.Struct, frozen=True):
     lost: int  # of `unrecorded`: accepted before a crash, and no row tells of them
     started_at: int
     batches: int
+    removed_complete: int  # of `complete`, the rows removed since
+    removed_incomplete: int
+    last_removed: int  # the greatest seq of these
 
 
 class Totals(msgspec.Struct, frozen=True):

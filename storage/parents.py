@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 from storage.records import Exchange
 from storage.statements import text_of
 from storage.tables import exchanges
-from storage.threads import KEY_BYTES, answers_before
+from storage.threads import answers_before, split_keys
 
 # Re-asks of one prompt are answered alike, so the newest tell as much as all would.
 _MOST_CANDIDATES = 64
@@ -109,8 +109,4 @@ class Parents:
 
 
 def _said(kin: Kin, keys: set[bytes]) -> bool:
-    said = kin.keys or b""
-    return any(
-        said[start : start + KEY_BYTES] in keys
-        for start in range(0, len(said), KEY_BYTES)
-    )
+    return not keys.isdisjoint(split_keys(kin.keys or b""))

@@ -20,6 +20,15 @@ _AT_ONCE = 500
 _LARGE_BYTES = 64 * 1024
 _LAST_PIECE = "SELECT coalesce(max(id), 0) FROM pieces"
 _LAST_NODE = "SELECT coalesce(max(id), 0) FROM nodes"
+# They belong to the connection and are not in the file.
+_FORGET_PIECES = (
+    "CREATE TEMP TRIGGER IF NOT EXISTS piece_deleted AFTER DELETE ON main.pieces "
+    "BEGIN SELECT forget_piece(OLD.hash); END"
+)
+_FORGET_NODES = (
+    "CREATE TEMP TRIGGER IF NOT EXISTS node_deleted AFTER DELETE ON main.nodes "
+    "BEGIN SELECT forget_node(OLD.parent, OLD.piece); END"
+)
 
 # Hashes remembered in each of two generations: 2 x 16,384 x some 200 bytes = 6.5 MB.
 _GENERATION = 16_384
@@ -53,6 +62,11 @@ class Known(Generic[Key]):
             self._young = {}
         self._young[key] = number
 
+    def drop(self, key: Key) -> None:
+        """Forget a number."""
+        self._young.pop(key, None)
+        self._old.pop(key, None)
+
 
 class Content(msgspec.Struct, frozen=True, gc=False):
     """Bytes and their SHA-256."""
@@ -75,7 +89,8 @@ class Pieces:
     """Numbers for pieces and nodes; new ones are left in `new_pieces`, `new_nodes`.
 
     To be thrown away when the transaction with the new rows fails: it would go on
-    giving numbers that are not in the file.
+    giving numbers that are not in the file. Rows that are deleted on its connection,
+    by whomever, it forgets.
     """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
@@ -90,6 +105,17 @@ class Pieces:
         # Nodes from this one on are of the batch at hand: no older row knows them.
         self.first_new_node = self._last_node + 1
         self._first_new_piece = self._last_piece + 1
+        self._forget_deleted()
+
+    def _forget_deleted(self) -> None:
+        def forget_node(parent: int, piece: int) -> None:
+            self._known_nodes.drop((parent, piece))
+
+        connection = self._connection
+        connection.create_function("forget_piece", 1, self._known_pieces.drop)
+        connection.create_function("forget_node", 2, forget_node)
+        connection.execute(_FORGET_PIECES)
+        connection.execute(_FORGET_NODES)
 
     def written(self) -> None:
         """Start a new batch: the rows of the one before are in the file."""

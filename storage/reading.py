@@ -5,7 +5,7 @@ Never writes, and never holds a read open between two calls.
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeAlias
 
@@ -69,6 +69,14 @@ class Library:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self.beside: sqlite3.Connection | None = None  # to the index, while it is read
+
+    def break_off(self) -> None:
+        """Interrupt the statement under way, from any thread."""
+        for connection in (self._connection, self.beside):
+            if connection is not None:
+                with suppress(sqlite3.ProgrammingError):  # it is being closed
+                    connection.interrupt()
 
     def page(
         self,
@@ -109,10 +117,17 @@ class Library:
 
         Raises: `NoSuchExchange`; `ValueError` where the file is damaged.
         """
+        return self.whole(self.row(name))
+
+    def row(self, name: str, *, projects: frozenset[str] | None = None) -> Row:
+        """Return the row with this id, if it is of these projects; None means of all.
+
+        Raises: `NoSuchExchange`, in the same words for one that others recorded.
+        """
         found = self._select(_rows.where(_columns.id == name))
-        if not found:
+        if not found or (projects is not None and found[0].project not in projects):
             raise NoSuchExchange(f"no exchange has the id {name}")
-        return self.whole(found[0])
+        return found[0]
 
     def whole(self, row: Row) -> Kept:
         """Return the exchange of a row with all that is kept of it."""
@@ -179,9 +194,9 @@ class Library:
         return [Row(*row) for row in self._connection.execute(*bound(query))]
 
     @classmethod
-    def open(cls, path: Path) -> Self:
+    def open(cls, path: Path, *, any_thread: bool = False) -> Self:
         """Open a file for reading. Raises: as `storage.engines.sqlite.open_reader`."""
-        return cls(open_reader(path))
+        return cls(open_reader(path, any_thread=any_thread))
 
 
 @contextmanager

@@ -6,17 +6,20 @@ the next batch. No timer and no batch size: the fsync under way is the time to g
 
 import asyncio
 import logging
+import sqlite3
 import time
 import traceback
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 import msgspec
 
 from storage.commits import Outcome
 from storage.counters import Counters
+from storage.engines.sqlite import checkpoint
 from storage.errors import StorageFailed
 from storage.records import Exchange, Progress
 from storage.recovery import RecoveryReport
@@ -24,6 +27,8 @@ from storage.safekeeping import DEFAULT_LIMITS, Limits, Safekeeping
 from storage.writer import Item
 
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 # In `relaxed` nobody waits, so batches may gather: half of the 50 ms that are promised.
 _RELAXED_PAUSE_S = 0.025
@@ -74,6 +79,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
+        self._turn = asyncio.Lock()  # a batch or a change: never both
         self._closing = False
         self._stopped = False
         self._batches = 0
@@ -137,12 +143,27 @@ class Recorder:
         return self._safe.room.low
 
     @property
+    def commits(self) -> int:
+        """How many batches there were; any thread may ask."""
+        return self._batches
+
+    @property
+    def strained(self) -> bool:
+        """Whether what can wait should, by what was last seen; any thread may ask."""
+        return self.failing or self._safe.room.low
+
+    @property
     def stores(self) -> bool:
         """Whether what is taken in now would be stored, by all that is known."""
         if self._stopped or self.low or not self._safe.stores:
             return False
         started_ns = self._started_ns
         return started_ns is None or self._monotonic_ns() - started_ns < _STALLED_NS
+
+    @property
+    def batches(self) -> int:
+        """How many batches were settled: who follows asks it before the file."""
+        return self._batches
 
     @property
     def counters(self) -> Counters:
@@ -202,6 +223,36 @@ class Recorder:
         """Count an accepted exchange that will not be kept."""
         self._ledger.lose(name, reason)
 
+    async def change(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run a function on what is kept, in one transaction between two batches.
+
+        It runs in the writer's thread, perhaps twice, and everything waits for it: it
+        takes milliseconds. On disk when this returns.
+        Raises: what the function raises, and then nothing is changed; `StorageFailed`.
+        """
+        return await self._between(self._commits.change, function)
+
+    async def apply(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """Run what sees to its transactions itself on the writing connection."""
+        return await self._between(self._commits.apply, function)
+
+    async def cut_log(self) -> bool:
+        """Empty the log, which holds what was removed too; False: a reader holds it."""
+        return await self.apply(partial(checkpoint, mode="TRUNCATE"))
+
+    async def _between(
+        self,
+        run: Callable[[Callable[[sqlite3.Connection], T]], Awaitable[T]],
+        function: Callable[[sqlite3.Connection], T],
+    ) -> T:
+        async with self._turn:
+            if self._stopped:
+                raise StorageFailed("the recorder has stopped")
+            try:
+                return await run(function)
+            finally:
+                self._wake.set()  # the log is copied back a second later
+
     async def room(self) -> None:
         """Wait until the recorder is no longer full."""
         while self.full:
@@ -219,17 +270,22 @@ class Recorder:
             while await self._some():
                 if self._relaxed and not self._closing:
                     await asyncio.sleep(_RELAXED_PAUSE_S)
-                self._batch, self._queue = self._queue, []
-                self._started_ns = started_ns = self._monotonic_ns()
-                outcomes = await self._safe.write([one.item for one in self._batch])
-                self._started_ns = None
-                self._commit_ns += self._monotonic_ns() - started_ns
-                await self._settle(outcomes)
-                # At the end it is left to the next start.
-                if self._safe.has_spooled and not self._closing:
-                    await self._safe.despool(clock=self._clock)
+                async with self._turn:
+                    await self._write()
         finally:
             self._stop()
+
+    async def _write(self) -> None:
+        """Write what waits, and some of the spool."""
+        self._batch, self._queue = self._queue, []
+        self._started_ns = started_ns = self._monotonic_ns()
+        outcomes = await self._safe.write([one.item for one in self._batch])
+        self._started_ns = None
+        self._commit_ns += self._monotonic_ns() - started_ns
+        await self._settle(outcomes)
+        # At the end it is left to the next start.
+        if self._safe.has_spooled and not self._closing:
+            await self._safe.despool(clock=self._clock)
 
     async def _some(self) -> bool:
         """Wait for something to write; return False when all is written at the end."""
@@ -293,11 +349,12 @@ class Recorder:
         try:
             await task
         finally:
-            settled = await self._commits.close(
-                accepted=self._ledger.accepted,
-                unrecorded=self._ledger.unrecorded,
-                now_at=self._clock(),
-            )
+            async with self._turn:
+                settled = await self._commits.close(
+                    accepted=self._ledger.accepted,
+                    unrecorded=self._ledger.unrecorded,
+                    now_at=self._clock(),
+                )
             for name in self._ledger.in_flight:
                 if name in (settled or ()):
                     self._ledger.settle(name, "proxy_shutdown")

@@ -17,7 +17,8 @@ metadata = MetaData()
 exchanges = Table(
     "exchanges",
     metadata,
-    # Gap-free, given by the single writer: a hole is a visible loss.
+    # Given by the single writer without a gap: a hole is a row removed, which `epochs`
+    # counts, or a visible loss.
     Column("seq", Integer, primary_key=True),
     Column("id", Text, nullable=False),
     Column("epoch", Integer, nullable=False),
@@ -89,6 +90,13 @@ payloads = Table(
     Column("answer", LargeBinary, nullable=False),
     Column("chunks", LargeBinary, nullable=False),
 )
+# These and `nodes_piece` tell whether what one exchange no longer needs, another does.
+Index("payloads_skeleton", payloads.c.skeleton)
+Index(
+    "payloads_tools",
+    payloads.c.tools_node,
+    sqlite_where=text("tools_node IS NOT NULL"),
+)
 
 # Answer bytes of exchanges still open; they go when the final row is written.
 parts = Table(
@@ -126,6 +134,7 @@ nodes = Table(
     Column("depth", Integer, nullable=False),
 )
 Index("nodes_chain", nodes.c.parent, nodes.c.piece, unique=True)
+Index("nodes_piece", nodes.c.piece)
 
 tags = Table(
     "tags",
@@ -139,6 +148,9 @@ tags = Table(
 # Rows changed or removed since they were written: the index beside the file has to look
 # at them again, and until then queries do not believe it.
 changed = Table("changed", metadata, Column("seq", Integer, primary_key=True))
+
+# Rows that a release is made of: never removed, nor their content.
+held = Table("held", metadata, Column("seq", Integer, primary_key=True))
 
 # Fingerprints of callers' keys, and the project each belongs to: its own at first.
 # Rows of `exchanges` keep the fingerprint, so that joining two keys rewrites none.
@@ -167,4 +179,11 @@ epochs = Table(
     Column("unrecorded", Integer, nullable=False),
     # Of `unrecorded`: accepted before a crash, and no row tells of them.
     Column("lost", Integer, nullable=False),
+    # Of those counted above, the rows that were removed later.
+    Column("removed_complete", Integer, nullable=False, server_default="0"),
+    Column("removed_incomplete", Integer, nullable=False, server_default="0"),
+    # The greatest seq among them: it is not given again.
+    Column("last_removed", Integer, nullable=False, server_default="0"),
+    # How often content of its rows went: the file is to be cleaned after each.
+    Column("dropped", Integer, nullable=False, server_default="0"),
 )

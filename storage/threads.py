@@ -71,6 +71,12 @@ def message_key(message: bytes | msgspec.Raw) -> bytes | None:
     return _digest(text, refusal, calls)
 
 
+def split_keys(keys: bytes) -> set[bytes]:
+    """Return the keys of all choices of an answer, which a row has joined."""
+    starts = range(0, len(keys), KEY_BYTES)
+    return {keys[start : start + KEY_BYTES] for start in starts}
+
+
 def may_repeat(request: bytes) -> bool:
     """Return whether a request can hold an answer: cheap, and never falsely false."""
     return b"assistant" in request or b"_call" in request

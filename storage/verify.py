@@ -3,9 +3,10 @@
 import sqlite3
 from collections.abc import Callable, Iterator
 from hashlib import sha256
+from typing import Literal
 
 import msgspec
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, and_, func, or_, select
 
 from storage import epochs
 from storage.assemble import MAX_BODY_BYTES, Kept, Row
@@ -14,6 +15,7 @@ from storage.errors import BodyTooLarge
 from storage.reading import Library
 from storage.records import Edit
 from storage.statements import bound
+from storage.tables import epochs as epochs_table
 from storage.tables import exchanges, nodes, pieces
 
 # Makes what was sent out of what was received; the proxy's part, as it made the edits.
@@ -30,10 +32,11 @@ class Finding(msgspec.Struct, frozen=True):
 
 
 class Progressed(msgspec.Struct, frozen=True):
-    """How far the checking of the exchanges is."""
+    """How far the checking of the exchanges is, or before them of shared pieces."""
 
     done: int
     total: int
+    what: Literal["exchanges", "pieces"] = "exchanges"
 
 
 def verify(
@@ -48,6 +51,7 @@ def verify(
     for steps in (
         _check_file(connection),
         _check_totals(connection),
+        _check_threads(connection),
         _check_pieces(connection),
         _check_rows(library, reedit),
     ):
@@ -79,17 +83,14 @@ def _check_file(connection: sqlite3.Connection) -> Iterator[Finding]:
     for (line,) in connection.execute("PRAGMA integrity_check"):
         if line != "ok":
             yield Finding("", f"integrity_check: {line}")
-    query = select(func.count(), func.min(exchanges.c.seq), func.max(exchanges.c.seq))
-    count, first, last = connection.execute(*bound(query)).fetchone()
-    if count and (first != 1 or last - first + 1 != count):
-        missing = last - count
-        yield Finding("", f"{missing} of {last} sequence numbers have no row")
 
 
 def _check_totals(connection: sqlite3.Connection) -> Iterator[Finding]:
     connection.execute("BEGIN")  # both from one moment: a recorder may be at work
     try:
         runs = epochs.read(connection)
+        query = select(func.count(), func.max(exchanges.c.seq))
+        count, last = connection.execute(*bound(query)).fetchone()
         query = select(exchanges.c.epoch, exchanges.c.state, func.count()).group_by(
             exchanges.c.epoch, exchanges.c.state
         )
@@ -98,17 +99,58 @@ def _check_totals(connection: sqlite3.Connection) -> Iterator[Finding]:
         connection.execute("COMMIT")
     if not epochs.totals(runs).balanced:
         yield Finding("", "accepted exchanges are not all accounted for")
+    removed = sum(run.removed_complete + run.removed_incomplete for run in runs)
+    last = max(last or 0, *(run.last_removed for run in runs), 0)
+    if missing := last - count - removed:
+        yield Finding("", f"{missing} of {last} sequence numbers have no row")
     for run in runs:
-        for state, said in (("complete", run.complete), ("incomplete", run.incomplete)):
+        for state, said in (
+            ("complete", run.complete - run.removed_complete),
+            ("incomplete", run.incomplete - run.removed_incomplete),
+        ):
             found = counted.get((run.id, state), 0)
             if found != said:
                 yield Finding("", f"run {run.id}: {said} {state}, and {found} rows")
 
 
-def _check_pieces(connection: sqlite3.Connection) -> Iterator[Finding]:
+def _check_threads(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Check that each exchange is in the thread of the one it goes on from."""
+    before = exchanges.alias()
+    row = exchanges.c
+    strayed = (
+        select(row.id)
+        .outerjoin_from(exchanges, before, before.c.seq == row.parent)
+        .where(
+            or_(
+                before.c.thread != row.thread,
+                and_(row.parent.is_(None), row.thread != row.seq),
+                and_(before.c.seq.is_(None), row.parent.is_not(None), _none_removed()),
+            )
+        )
+    )
+    for (name,) in connection.execute(*bound(strayed)):
+        yield Finding(name, "its thread is not the one of the exchange before it")
+
+
+def _none_removed() -> ColumnElement[bool]:
+    run = epochs_table.c
+    gone = func.sum(run.removed_complete + run.removed_incomplete)
+    return select(gone).scalar_subquery() == 0
+
+
+def _check_pieces(
+    connection: sqlite3.Connection,
+) -> Iterator[Finding | Progressed]:
     packer = Packer()
+    (total,) = connection.execute(
+        *bound(select(func.count()).select_from(pieces))
+    ).fetchone()
     query = select(pieces.c.id, pieces.c.hash, pieces.c.data)
-    for number, digest, packed in connection.execute(*bound(query)):
+    for done, (number, digest, packed) in enumerate(
+        connection.execute(*bound(query)), 1
+    ):
+        if done % 1000 == 0:
+            yield Progressed(done, total, "pieces")
         try:
             data = packer.unpack(packed, max_bytes=MAX_BODY_BYTES)
         except DAMAGE as exc:
@@ -144,10 +186,18 @@ def _check_row(library: Library, row: Row, reedit: Reedit | None) -> Iterator[Fi
     try:
         kept = library.whole(row)
     except DAMAGE as exc:
-        yield Finding(row.id, str(exc))
+        if _still_kept(library, row):
+            yield Finding(row.id, str(exc))
         return
     if not kept.request_sha256:
-        yield Finding(row.id, "the bodies are missing")
+        if _still_kept(library, row):
+            yield Finding(row.id, "the bodies are missing")
         return
     for what in check(kept, reedit=reedit):
         yield Finding(row.id, what)
+
+
+def _still_kept(library: Library, row: Row) -> bool:
+    """Say whether a row was neither removed nor stripped since it was read."""
+    query = select(exchanges.c.content_kept).where(exchanges.c.seq == row.seq)
+    return bool(library.connection.execute(*bound(query)).fetchone() == (1,))

@@ -12,13 +12,14 @@ from sqlalchemy import bindparam, delete, select, update
 
 from storage import statements
 from storage.bodies import Packer
+from storage.changes import drop_content, look
 from storage.engines.sqlite import transaction
 from storage.parents import Kin, Parents
 from storage.pieces import Content, Pieces, content
 from storage.records import Exchange, Progress
 from storage.rows import Links, exchange_row, pack_chunks, pack_extras, pack_layout
 from storage.split import Cut, split
-from storage.tables import epochs, exchanges, parts, payloads
+from storage.tables import epochs, exchanges, parts
 from storage.threads import may_repeat
 
 Item: TypeAlias = Exchange | Progress
@@ -33,7 +34,6 @@ _UPDATE_OPEN = statements.text_of(
 )
 _FIND = statements.text_of(select(_columns.seq).where(_columns.id == ""))
 _DELETE_PARTS = statements.text_of(delete(parts).where(parts.c.seq == 0))
-_DELETE_PAYLOAD = statements.text_of(delete(payloads).where(payloads.c.seq == 0))
 _UPDATE_EPOCH = statements.text_of(
     update(epochs)
     .where(epochs.c.id == bindparam("id_"))
@@ -57,6 +57,9 @@ class Tally(msgspec.Struct, frozen=True):
 
 # The last columns of `payloads` are packed: extras, answer, chunks.
 _PACKED = 3
+
+# Callers remembered: each costs a statement when it is met again.
+_MOST_CALLERS = 4096
 
 
 class _Draft(msgspec.Struct, frozen=True, gc=False):
@@ -92,8 +95,9 @@ class _Rows:
         self.packed_payloads: list[tuple[object, ...]] = []
         self.pieces: list[tuple[int, bytes, int, bytes]] = []
         self.tags: list[tuple[str, str, int]] = []
+        self.callers: list[tuple[str, str, int]] = []  # seen for the first time
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
-        self.forgotten: list[tuple[int]] = []  # what open rows had kept until now
+        self.forgotten: list[int] = []  # what open rows had kept until now
         self.names: set[str] = set()  # of the exchanges that ended
         self.complete = 0
         self.incomplete = 0
@@ -112,12 +116,14 @@ class Writer:
         self._pieces = Pieces(connection)
         self._parents = Parents(connection)
         self._last_seq: int = connection.execute(
-            "SELECT coalesce(max(seq), 0) FROM exchanges"
+            "SELECT max((SELECT coalesce(max(seq), 0) FROM exchanges), "
+            "(SELECT coalesce(max(last_removed), 0) FROM epochs))"
         ).fetchone()[0]
         (self._batch,) = connection.execute(
             "SELECT batches FROM epochs WHERE id = ?", (epoch,)
         ).fetchone()
         self._open = _open_rows(connection, epoch)  # id to seq and number of parts
+        self._callers: set[str] = set()  # who is in the file; the last ones met
 
     def write(self, items: Sequence[Item], tally: Tally) -> None:
         """Commit these items, on disk when this returns.
@@ -161,7 +167,7 @@ class Writer:
         target = rows.new if known is None else rows.ended
         rows.names.add(exchange.id)
         if known is not None and not exchange.content_kept:
-            rows.forgotten.append((seq,))
+            rows.forgotten.append(seq)
         self._add(exchange, draft, seq=seq, rows=rows, target=target)
         if exchange.state == "complete":
             rows.complete += 1
@@ -178,7 +184,7 @@ class Writer:
             self._add(exchange, draft, seq=known[0], rows=rows, target=rows.new)
         elif not exchange.content_kept:  # perhaps no more: what was noted goes
             self._add(exchange, draft, seq=known[0], rows=rows, target=rows.ended)
-            rows.forgotten.append(known[:1])
+            rows.forgotten.append(known[0])
         else:
             rows.open.append(
                 (
@@ -227,11 +233,20 @@ class Writer:
         links = Links(node, None if parent is None else parent.seq, thread)
         row = exchange_row(exchange, seq=seq, epoch=self._epoch, links=links)
         target.append(row)
+        if exchange.project not in self._callers:
+            self._meet(exchange, rows)
         if exchange.tags:
             rows.tags.extend((key, value, seq) for key, value in exchange.tags.items())
         keys = b"".join(exchange.answer_keys)
         kin = Kin(seq, thread, exchange.project, keys)
         self._parents.add(kin, node=node, completion_id=exchange.completion_id)
+
+    def _meet(self, exchange: Exchange, rows: _Rows) -> None:
+        """Have a caller in the file: the project of its own, if it is new."""
+        if len(self._callers) >= _MOST_CALLERS:
+            self._callers.clear()
+        self._callers.add(exchange.project)
+        rows.callers.append((exchange.project, exchange.project, exchange.created_at))
 
     def _add_payload(
         self,
@@ -297,18 +312,20 @@ class Writer:
             (statements.REPLACE_EXCHANGE, rows.ended),
             (statements.INSERT_PAYLOAD, rows.packed_payloads),
             (statements.INSERT_TAG, rows.tags),
+            (statements.INSERT_CALLER, rows.callers),
             (statements.INSERT_PART, rows.parts),
         )
         counts = (tally.batch, tally.accepted, rows.complete, rows.incomplete)
         with transaction(connection):
+            forgotten = look(connection, rows.forgotten)
             for statement, values in inserts:
                 statements.insert_rows(connection, statement, values)
             if rows.open:
                 connection.executemany(_UPDATE_OPEN, rows.open)
             if rows.ended:
                 connection.executemany(_DELETE_PARTS, [row[:1] for row in rows.ended])
-            if rows.forgotten:
-                connection.executemany(_DELETE_PAYLOAD, rows.forgotten)
+            if forgotten:
+                drop_content(connection, forgotten)
             connection.execute(_UPDATE_EPOCH, (*counts, tally.unrecorded, self._epoch))
 
 

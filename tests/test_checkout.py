@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from proxy.settings import Settings, UpstreamSettings
+from proxy.settings import RedactSettings, Settings, UpstreamSettings
 from tests import test_house as house
 
 
@@ -29,7 +29,7 @@ def no_cycles(root: Path) -> Iterator[str]:
 
 def shown(name: str, default: object) -> str:
     """Return a default as the README shows it."""
-    if default in (None, {}, ()):
+    if default in (None, {}, (), ""):
         return ""
     if name.endswith("_bytes"):
         return f"`{default}` ({int(str(default)) >> 20} MiB)"
@@ -39,7 +39,11 @@ def shown(name: str, default: object) -> str:
 def settings_table() -> str:
     """Return the README's table of settings, as proxy/settings.py has them now."""
     rows = ["| setting | default | what it does |", "|---|---|---|"]
-    for prefix, model in (("", Settings), ("upstreams.*.", UpstreamSettings)):
+    for prefix, model in (
+        ("", Settings),
+        ("redact.*.", RedactSettings),
+        ("upstreams.*.", UpstreamSettings),
+    ):
         for name, field in model.model_fields.items():
             default = field.get_default(call_default_factory=True)
             text = "required" if field.is_required() else shown(name, default)

@@ -50,7 +50,7 @@ HOMES = {
 
 PURE = re.compile(
     "proxy/(answer|decode|headers|hosts|inject|prompt|redact|rules|schemas|splice|sse|"
-    "strangers|stitch|tape|targets|terminal|validate|stitch/.*).py|distill/(pairs|chat|items|split|dedupe|"
+    "strangers|stitch|tape|targets|terminal|validate|stitch/.*|stored/(parameters|shapes)).py|distill/(pairs|chat|items|split|dedupe|"
     "preflight|formats/.*).py|storage/(records|bodies|threads).py|(proxy|distill|storage)/errors.py"
 )
 PURE_TO_READ = "proxy/settings.py"  # as a type: a pure module is given a Settings
@@ -65,7 +65,7 @@ FORBIDDEN = re.compile(
     "base|common|core|handlers?|helpers?|manager|misc|services?|stuff|utils?"
 )
 
-ENVIRONMENT = ("proxy/settings.py", *COMMAND_LINE)
+ENVIRONMENT = ("proxy/settings.py", "proxy/upstream/settings.py", *COMMAND_LINE)
 LAZY_IMPORTS = (*COMMAND_LINE, "proxy/demo/run.py")  # a command loads only what it runs
 BROAD_CATCHES = {
     ("proxy/cli.py", "main"): "a command never ends in a traceback",
@@ -300,7 +300,7 @@ def one_reader_of_environment(source: Source, tree: ast.Module) -> Iterator[str]
     for node in ast.walk(tree):
         if isinstance(node, ast.Attribute) and node.attr in {"environ", "getenv"}:
             yield source.complain(
-                node, "only settings.py sees the environment: take it from Settings"
+                node, "only settings see the environment: take it from Settings"
             )
 
 

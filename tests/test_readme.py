@@ -12,13 +12,19 @@ from tests.test_house import ROOT
 README = (ROOT / "README.md").read_text()
 
 
+def is_table(example: str) -> bool:
+    """Say whether an example has no plain line, which could not follow a table."""
+    return example.startswith("[")
+
+
 def test_the_settings_file_of_the_readme_loads(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (example,) = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
-    (tmp_path / "spiritsafe.toml").write_text(example)
+    examples = re.findall(r"```toml\n(.*?)```", README, re.DOTALL)
+    (tmp_path / "spiritsafe.toml").write_text("\n".join(sorted(examples, key=is_table)))
     monkeypatch.chdir(tmp_path)
     settings = Settings()
+    assert ["card", "patient"] == [rule.name for rule in settings.redact]
     assert {"env": "prod"} == settings.tags
     assert {"default", "together"} == set(settings.every_upstream())
     assert "TOGETHER_API_KEY" == settings.upstreams["together"].key_env

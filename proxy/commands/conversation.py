@@ -3,6 +3,7 @@
 Reads untrusted JSON: what is not as the API has it is told as the JSON it is.
 """
 
+import json
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -10,6 +11,8 @@ from proxy.stitch.values import read_json, write_json
 from storage.records import Endpoint, Json
 
 SHORT_CHARACTERS = 200
+LINE_CHARACTERS = 72
+"""What is longer and is JSON is shown as a tree."""
 
 
 class Turn(NamedTuple):
@@ -60,6 +63,21 @@ def answered(endpoint: Endpoint, answer: dict[str, Json]) -> list[Turn]:
     return turns
 
 
+def pretty(text: str) -> str:
+    r"""Return a text that is a JSON object or array as a tree, where it is long.
+
+    >>> pretty('{"a": 1}'), pretty("[1,") == "[1,"
+    ('{"a": 1}', True)
+    """
+    if len(text) <= LINE_CHARACTERS or text.lstrip()[:1] not in {"{", "["}:
+        return text
+    try:
+        value = json.loads(text)
+        return json.dumps(value, ensure_ascii=False, indent=2)
+    except (ValueError, RecursionError):
+        return text
+
+
 def _list(value: Json) -> list[Json]:
     return value if isinstance(value, list) else []
 
@@ -105,7 +123,7 @@ def _call(called: Json, name: Json) -> str:
         return f"calls {_text(called)}"
     arguments = _text(called.get("arguments", called.get("input")))
     which = f"  [{name}]" if name else ""
-    return f"calls {called.get('name')}({arguments}){which}"
+    return f"calls {called.get('name')}({pretty(arguments)}){which}"
 
 
 def _text(value: Json) -> str:

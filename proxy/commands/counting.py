@@ -1,5 +1,6 @@
-"""`spiritsafe stats`: volume, tokens and failures, and what became of all accepted."""
+"""`spiritsafe stats`: volume, tokens, cost, times, and what became of all accepted."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
@@ -7,44 +8,71 @@ from rich.filesize import decimal
 from rich.table import Table
 
 from proxy.commands import printing
+from proxy.commands.errors import WrongUse
 from proxy.commands.flags import database
 from proxy.commands.opening import opened
+from proxy.commands.prices import Prices
+from proxy.said import said
 from storage.engines.sqlite import wal_bytes
 from storage.epochs import Totals
-from storage.reading import NO_FILTERS, Filters, Stats
+from storage.errors import BadQuery
+from storage.queries.pages import newest
+from storage.queries.sums import Sums, sums
+from storage.queries.tree import Node
+from storage.reading import Library
 from storage.records import Json
 
-HEADINGS = ("day (UTC)", "model", "upstream")
-NUMBERS = ("exchanges", "failed", "tokens in", "tokens out", "received")
+BY = "day,model,upstream"
+NUMBERS = (
+    "exchanges", "failed", "tokens in", "cached", "tokens out", "cost", "p50 ms",
+    "p95 ms", "received",
+)  # fmt: skip
+TITLES = {"day": "day (UTC)"}
+
+
+class Group(msgspec.Struct):
+    """Sums of one line, and what its tokens cost.
+
+    Shapes: `cost` is of those exchanges whose price is known; `unpriced` counts the
+    others that were answered.
+    """
+
+    sums: Sums = msgspec.field(default_factory=Sums)
+    cost: float = 0.0
+    unpriced: int = 0
 
 
 def show_stats(
-    db: Path | None, *, filters: Filters = NO_FILTERS, as_json: bool = False
+    db: Path | None,
+    query: Node | None = None,
+    *,
+    by: str = BY,
+    prices: Path | None = None,
+    as_json: bool = False,
 ) -> int:
-    """Print sums by day, model and upstream, and those of the whole file."""
+    """Print sums of what matches, and the balance of the whole file."""
+    names = [name.strip() for name in by.split(",")]
+    table = Prices.read(prices)
     path = database(db)
     with opened(path) as library:
-        groups = _without_states(library.stats(filters=filters))
+        groups = _groups(library, query, names, table)
         totals = library.totals()
     disk_bytes = path.stat().st_size + wal_bytes(path)
     if as_json:
         printing.write_json(
             {
-                "groups": [_group_json(group) for group in groups],
-                "totals": _totals_json(totals),
+                "groups": [_group_json(names, *group) for group in groups],
+                "prices": {"date": str(table.date), "currency": table.currency},
+                "totals": {**msgspec.to_builtins(totals), "balanced": totals.balanced},
                 "disk_bytes": disk_bytes,
             },
             indent=True,
         )
         return 0
-    printing.print_table(_table(groups))
-    printing.say(
-        f"\naccepted {totals.accepted} = {totals.complete} complete"
-        f" + {totals.incomplete} incomplete + {totals.unrecorded} unrecorded"
-        f" + {totals.in_flight} in flight"
-    )
-    if filters == NO_FILTERS:
-        received = sum(group.request_bytes + group.answer_bytes for group in groups)
+    printing.print_table(_table(names, groups))
+    _say_rest(table, groups, totals)
+    if query is None:
+        received = sum(_received(group.sums) for _, group in groups)
         ratio = f": {received / disk_bytes:.1f} to 1" if received else ""
         printing.say(
             f"received {decimal(received)}, on disk {decimal(disk_bytes)}{ratio}"
@@ -52,55 +80,100 @@ def show_stats(
     return 0
 
 
-def _without_states(groups: list[Stats]) -> list[Stats]:
-    """Return groups by day, model and upstream alone, the newest day first."""
-    added: dict[tuple[str, str, str], Stats] = {}
-    for group in groups:
-        key = (group.day, group.model, group.upstream)
-        known = added.get(key)
-        added[key] = group if known is None else _sum(known, group)
-    return [added[key] for key in sorted(added, key=lambda key: key[0], reverse=True)]
+def _groups(
+    library: Library, query: Node | None, names: Sequence[str], prices: Prices
+) -> list[tuple[tuple[str, ...], Group]]:
+    """Return groups by their keys, the newest day first, then by name."""
+    groups: dict[tuple[str, ...], Group] = {}
+    total = newest(library)
+    try:
+        with printing.progress("summing up", total) as done:
+            # By model too: its tokens have a price of their own.
+            for count, found in sums(library, query, [*names, "model"], read=said):
+                for (*key, model), part in found:
+                    group = groups.setdefault(tuple(key), Group())
+                    group.sums.add(part)
+                    price = prices.of(model)
+                    if price is None:
+                        group.unpriced += part.answered
+                    else:
+                        group.cost += price.cost(part)
+                        group.unpriced += part.unmetered
+                done(min(count, total))
+    except BadQuery as exc:
+        raise WrongUse(f"--by: {exc.message}") from exc
+    ordered = sorted(groups.items())
+    if "day" in names:
+        ordered.sort(key=lambda group: group[0][names.index("day")], reverse=True)
+    return ordered
 
 
-def _sum(one: Stats, other: Stats) -> Stats:
-    return msgspec.structs.replace(
-        one,
-        exchanges=one.exchanges + other.exchanges,
-        failed=one.failed + other.failed,
-        prompt_tokens=one.prompt_tokens + other.prompt_tokens,
-        completion_tokens=one.completion_tokens + other.completion_tokens,
-        request_bytes=one.request_bytes + other.request_bytes,
-        answer_bytes=one.answer_bytes + other.answer_bytes,
-    )
+def _received(part: Sums) -> int:
+    return part.request_bytes + part.answer_bytes
 
 
-def _group_json(group: Stats) -> dict[str, Json]:
-    made: dict[str, Json] = msgspec.to_builtins(group)
-    return {name: value for name, value in made.items() if name != "state"}
+def _group_json(
+    names: Sequence[str], key: tuple[str, ...], group: Group
+) -> dict[str, Json]:
+    told: dict[str, Json] = msgspec.to_builtins(group.sums)
+    del told["ms"]
+    return {
+        **dict(zip(names, key, strict=True)),
+        **told,
+        "p50_ms": group.sums.percentile_ms(0.5),
+        "p95_ms": group.sums.percentile_ms(0.95),
+        "cost": group.cost if _is_priced(group) else None,
+        "unpriced": group.unpriced,
+    }
 
 
-def _totals_json(totals: Totals) -> dict[str, Json]:
-    return {**msgspec.to_builtins(totals), "balanced": totals.balanced}
+def _is_priced(group: Group) -> bool:
+    return group.cost > 0 or group.unpriced == 0
 
 
-def _table(groups: list[Stats]) -> Table:
+def _cost(group: Group) -> str:
+    """Return a cost as people read it, with a mark where some of it is not known."""
+    if not _is_priced(group):
+        return "unknown"
+    return f"{group.cost:.4f}" + "+?" * (group.unpriced > 0)
+
+
+def _table(
+    names: Sequence[str], groups: Sequence[tuple[tuple[str, ...], Group]]
+) -> Table:
     table = Table(box=None, pad_edge=False)
-    for heading in HEADINGS:
-        table.add_column(heading)
+    for name in names:
+        table.add_column(printing.cell(TITLES.get(name, name)))
     for heading in NUMBERS:
         table.add_column(heading, justify="right")
-    for group in groups:
-        numbers = (
-            group.exchanges,
-            group.failed,
-            group.prompt_tokens,
-            group.completion_tokens,
-        )
+    for key, group in groups:
+        part = group.sums
+        times = (part.percentile_ms(0.5), part.percentile_ms(0.95))
         table.add_row(
-            group.day,
-            printing.cell(group.model),
-            printing.cell(group.upstream),
-            *map(str, numbers),
-            decimal(group.request_bytes + group.answer_bytes),
+            *map(printing.cell, key),
+            str(part.exchanges),
+            str(part.failed),
+            str(part.prompt_tokens),
+            str(part.cached_tokens),
+            str(part.completion_tokens),
+            _cost(group),
+            *("" if took is None else str(took) for took in times),
+            decimal(_received(part)),
         )
     return table
+
+
+def _say_rest(
+    prices: Prices, groups: Sequence[tuple[tuple[str, ...], Group]], totals: Totals
+) -> None:
+    unpriced = sum(group.unpriced for _, group in groups)
+    cost = sum(group.cost for _, group in groups)
+    missing = f"; of {unpriced} exchanges it is unknown" if unpriced else ""
+    printing.say(
+        f"\ncost {cost:.4f} {prices.currency} at prices of {prices.date}{missing}"
+    )
+    printing.say(
+        f"accepted {totals.accepted} = {totals.complete} complete"
+        f" + {totals.incomplete} incomplete + {totals.unrecorded} unrecorded"
+        f" + {totals.in_flight} in flight"
+    )

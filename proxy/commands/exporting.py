@@ -10,29 +10,30 @@ from distill.pairs import Pair
 from proxy.commands import answers, printing
 from proxy.commands.errors import CannotStart, WrongUse
 from proxy.commands.opening import opened
+from proxy.said import said
 from storage.assemble import Row
-from storage.reading import NO_FILTERS, Filters, Library
+from storage.queries.pages import everything
+from storage.queries.tree import Node
+from storage.reading import Library
 from storage.verify import DAMAGE
 
 TOLD_EVERY = 100
 
 
 def export(
-    db: Path | None, *, form: str, out: str = "-", filters: Filters = NO_FILTERS
+    db: Path | None, query: Node | None = None, *, form: str, out: str = "-"
 ) -> int:
     """Write the lines to a file, or to stdout, and what was left out to stderr."""
     formats = dict(FORMATS)
     if form not in formats:
         raise WrongUse(f"--format '{form}': write {', '.join(formats)}")
-    with opened(db) as library:
-        total = sum(group.exchanges for group in library.stats(filters=filters))
-        with printing.progress("exporting", total) as done:
-            pairs = _pairs(library, filters, done)
-            if out == "-":
-                report = write(pairs, formats[form], sys.stdout.buffer)
-                printing.flush()
-            else:
-                report = _to_file(pairs, form, Path(out))
+    with opened(db) as library, printing.progress("exporting", None) as done:
+        pairs = _pairs(library, query, done)
+        if out == "-":
+            report = write(pairs, formats[form], sys.stdout.buffer)
+            printing.flush()
+        else:
+            report = _to_file(pairs, form, Path(out))
     for sentence in report.sentences():
         printing.tell(sentence)
     return 0
@@ -48,9 +49,9 @@ def _to_file(pairs: Iterator[Pair], form: str, path: Path) -> Report:
 
 
 def _pairs(
-    library: Library, filters: Filters, done: Callable[[int], None]
+    library: Library, query: Node | None, done: Callable[[int], None]
 ) -> Iterator[Pair]:
-    for number, row in enumerate(library.rows(filters=filters), 1):
+    for number, row in enumerate(everything(library, query, read=said), 1):
         yield _pair(library, row)
         if number % TOLD_EVERY == 0:
             done(number)

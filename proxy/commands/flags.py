@@ -27,7 +27,7 @@ def settings_from(flags: dict[str, Any]) -> Settings:
         for error in exc.errors():
             where = ".".join(str(part) for part in error["loc"])
             says = error["msg"].removeprefix("Value error, ")
-            wrong.append(f"{where}: {says}")
+            wrong.append(f"{where}: {says}" if where else says)
         raise WrongUse("\n".join(wrong)) from exc
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as exc:
         raise WrongUse(f"{FILE.absolute()} is no TOML: {exc}") from exc

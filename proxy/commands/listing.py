@@ -1,68 +1,116 @@
-"""`spiritsafe list` and `tail`: rows of the file, as they are and as they come."""
+"""`spiritsafe list`, `search` and `tail`: rows of the file, as they are and come."""
 
 import time
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
-from proxy.commands import printing, rows
+from proxy.commands import plain, printing, rows
 from proxy.commands.opening import found, opened
+from proxy.said import said
+from storage import following
 from storage.assemble import Row
-from storage.reading import NO_FILTERS, Filters, Library
+from storage.queries.conditions import condition
+from storage.queries.excerpts import Excerpts
+from storage.queries.pages import cursor_at, page
+from storage.queries.tree import Node
+from storage.reading import Library
 
 POLL_S = 0.5
 
 
 def show_list(
     db: Path | None,
+    query: Node | None = None,
     *,
     limit: int = 20,
     before: str | None = None,
-    filters: Filters = NO_FILTERS,
     as_json: bool = False,
 ) -> int:
-    """Print rows, newest first."""
+    """Print rows that match, newest first."""
     with opened(db) as library:
-        start = None if before is None else found(library, before).id
-        page = library.page(before=start, limit=limit, filters=filters)
+        cursor = None if before is None else cursor_at(found(library, before).seq)
+        fitting = first_rows(library, query, limit=limit, cursor=cursor)
     if as_json:
-        printing.write_json([rows.as_json(row) for row in page])
-    elif page:
-        printing.print_table(rows.table(page, printing.console().width))
+        for row in fitting:
+            printing.write_json(rows.as_json(row))
+    elif fitting:
+        printing.print_table(rows.table(fitting, printing.console().width))
     else:
         printing.tell("nothing recorded fits")
     return 0
 
 
-def follow(
-    db: Path | None, *, count: int = 10, on: bool = False, as_json: bool = False
+def search(
+    db: Path | None, query: Node | None, *, limit: int = 20, as_json: bool = False
 ) -> int:
-    """Print the last rows, oldest first, and with `on` each further one as it ends."""
+    """Print rows that match, newest first, with the place that the words stand at."""
     with opened(db) as library:
-        page = library.page(limit=count)[::-1] if count else []
-        last = page[-1].seq if page else _newest(library)
-        _print(page, as_json=as_json, header=True)
-        waiting = [row.seq for row in page if row.state == "open"]
-        while on:
-            time.sleep(POLL_S)
-            ended = [row for seq in waiting for row in library.after(seq - 1, limit=1)]
-            came = library.after(last)
-            last = came[-1].seq if came else last
-            settled = [row for row in (*ended, *came) if row.state != "open"]
-            waiting = [row.seq for row in (*ended, *came) if row.state == "open"]
-            _print(settled, as_json=as_json, header=False)
+        fitting = first_rows(library, query, limit=limit)
+        with Excerpts(library, query, said) as excerpts:
+            places = {row.seq: excerpts.of(row.seq) for row in fitting}
+    if as_json:
+        for row in fitting:
+            printing.write_json({**rows.as_json(row), "excerpt": places[row.seq]})
+    elif fitting:
+        width = printing.console().width
+        tell = partial(_excerpt, places)
+        printing.print_table(rows.table(fitting, width, tell=tell, title="excerpt"))
+    else:
+        printing.tell("nothing recorded fits")
     return 0
 
 
-def _newest(library: Library) -> int:
-    page = library.page(limit=1)
-    return page[0].seq if page else 0
+def _excerpt(places: dict[int, str], row: Row, width: int) -> str:
+    return plain.fitted(plain.line(places[row.seq]), width) or rows.preview(row, width)
 
 
-def _print(page: list[Row], *, as_json: bool, header: bool) -> None:
+def first_rows(
+    library: Library, query: Node | None, *, limit: int, cursor: str | None = None
+) -> list[Row]:
+    """Return the newest rows that match, however long it takes to find so many."""
+    fitting: list[Row] = []
+    with printing.progress("searching", None) as done:
+        while True:
+            here = page(
+                library, query, cursor=cursor, limit=limit - len(fitting), read=said
+            )
+            fitting += here.rows
+            cursor = here.cursor
+            if cursor is None or len(fitting) == limit:
+                return fitting
+            done(len(fitting))
+
+
+def follow(
+    db: Path | None,
+    query: Node | None = None,
+    *,
+    count: int = 10,
+    on: bool = False,
+    as_json: bool = False,
+) -> int:
+    """Print the last rows, oldest first, and with `on` each further one as it ends."""
+    with opened(db) as library:
+        place = following.newest(library)
+        until = cursor_at(place.high + 1)
+        last = first_rows(library, query, limit=count, cursor=until) if count else []
+        _print(last[::-1], as_json=as_json, header=True)
+        with condition(library, query, projects=None, read=said) as wanted:
+            while on:
+                time.sleep(POLL_S)
+                step = following.step(library, place, condition=wanted)
+                place = step.place
+                _print(step.rows, as_json=as_json, header=False)
+    return 0
+
+
+def _print(page_of: Sequence[Row], *, as_json: bool, header: bool) -> None:
     if as_json:
-        for row in page:
+        for row in page_of:
             printing.write_json(rows.as_json(row))
-    elif page or header:
+    elif page_of or header:
         width = printing.console().width
-        printing.print_table(rows.table(page, width, steady=True, header=header))
+        printing.print_table(rows.table(page_of, width, steady=True, header=header))
     # A pipe must get each row as it comes.
     printing.flush()

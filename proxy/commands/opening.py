@@ -3,14 +3,12 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
 
-from proxy.commands.errors import CannotStart, NotFound, WrongUse
+from proxy.commands.errors import CannotStart, NotFound
 from proxy.commands.flags import database
 from storage.assemble import Kept, Row
 from storage.errors import NoSuchExchange, NotOurDatabase, StorageError
-from storage.reading import Filters, Library, open_library
-from storage.records import State
+from storage.reading import Library, open_library
 from storage.verify import DAMAGE
 
 FEW = 3
@@ -69,30 +67,3 @@ def whole(library: Library, row: Row) -> Kept:
         raise CannotStart(
             f"{row.id} cannot be read: {exc}; 'spiritsafe verify' tells all"
         ) from exc
-
-
-def filters(
-    *,
-    model: str | None = None,
-    upstream: str | None = None,
-    status: int | None = None,
-    state: str | None = None,
-    tag: str | None = None,
-) -> Filters:
-    """Return filters from what was written on the command line.
-
-    Raises: `WrongUse` where a state or a tag is none.
-    """
-    states: dict[str, State] = {name: name for name in get_args(State)}
-    if state is not None and state not in states:
-        raise WrongUse(f"--state '{state}': write {', '.join(states)}")
-    key, equals, value = (tag or "").partition("=")
-    if tag is not None and not (key and equals):
-        raise WrongUse(f"--tag '{tag}': write key=value")
-    return Filters(
-        model=model,
-        upstream=upstream,
-        status=status,
-        state=states[state] if state else None,
-        tag=(key, value) if tag else None,
-    )

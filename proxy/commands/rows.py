@@ -129,53 +129,10 @@ GOES_FIRST: Final = ("tags", "ms", "in/out", "~", "model", "time (UTC)")
 """Columns that a narrow terminal does without, in this order."""
 
 
-def table(
-    rows: Sequence[Row], width: int, *, steady: bool = False, header: bool = True
-) -> Table:
-    """Return rows as a table, `~` marks streams, previews cut to what room is left.
-
-    Shapes: a `steady` table has columns of fixed widths, to be continued by the next.
-    """
-    shown = {
-        column: [plain.line(column.read(row)) for row in rows] for column in COLUMNS
-    }
-    widths = {
-        column: column.widest
-        if steady
-        else min(column.widest, max(map(cell_len, (column.title, *texts))))
-        for column, texts in shown.items()
-    }
-    for title in GOES_FIRST:
-        if width - _taken(widths) >= LEAST_PREVIEW:
-            break
-        widths = {c: cells for c, cells in widths.items() if c.title != title}
-    room = max(0, width - _taken(widths))
-    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=header)
-    for column, cells in widths.items():
-        made.add_column(
-            column.title,
-            width=cells,
-            no_wrap=True,
-            justify="right" if column.right else "left",
-        )
-    made.add_column("prompt → answer", width=room, no_wrap=True)
-    for number, row in enumerate(rows):
-        cells_of = (plain.fitted(shown[c][number], widths[c]) for c in widths)
-        style = "red" if row.status >= 400 or row.state == "incomplete" else ""
-        made.add_row(
-            *(cell(text) for text in cells_of), cell(preview(row, room)), style=style
-        )
-    return made
-
-
-def _taken(widths: dict[Column, int]) -> int:
-    return sum(widths.values()) + GAP * len(widths) + GAP
-
-
 def preview(row: Row, width: int) -> str:
     """Return the start of what was asked and of what came back, on one line."""
     if not row.content_kept:
-        return plain.fitted("(not kept: the client said store: false)", width)
+        return plain.fitted("(content not kept)", width)
     asked = plain.line(row.prompt_preview)
     got = plain.line(row.answer_preview or _complaint(row))
     room = max(0, width - len(" → "))
@@ -188,3 +145,53 @@ def _complaint(row: Row) -> str:
     error = error_of(row)
     said = error.get("message") if isinstance(error, dict) else error
     return "" if said is None else f"! {said}"
+
+
+def table(
+    rows: Sequence[Row],
+    width: int,
+    *,
+    steady: bool = False,
+    header: bool = True,
+    title: str = "prompt → answer",
+    tell: Callable[[Row, int], str] = preview,
+) -> Table:
+    """Return rows as a table, `~` marks streams.
+
+    Shapes: a `steady` table has columns of fixed widths, to be continued by the next;
+    `tell` says what its last column has, in as many cells as are left.
+    """
+    shown = {
+        column: [plain.line(column.read(row)) for row in rows] for column in COLUMNS
+    }
+    widths = {
+        column: column.widest
+        if steady
+        else min(column.widest, max(map(cell_len, (column.title, *texts))))
+        for column, texts in shown.items()
+    }
+    for gone in GOES_FIRST:
+        if width - _taken(widths) >= LEAST_PREVIEW:
+            break
+        widths = {c: cells for c, cells in widths.items() if c.title != gone}
+    room = max(0, width - _taken(widths))
+    made = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), show_header=header)
+    for column, cells in widths.items():
+        made.add_column(
+            column.title,
+            width=cells,
+            no_wrap=True,
+            justify="right" if column.right else "left",
+        )
+    made.add_column(title, width=room, no_wrap=True)
+    for number, row in enumerate(rows):
+        cells_of = (plain.fitted(shown[c][number], widths[c]) for c in widths)
+        style = "red" if row.status >= 400 or row.state == "incomplete" else ""
+        made.add_row(
+            *(cell(text) for text in cells_of), cell(tell(row, room)), style=style
+        )
+    return made
+
+
+def _taken(widths: dict[Column, int]) -> int:
+    return sum(widths.values()) + GAP * len(widths) + GAP

@@ -56,6 +56,9 @@ def to_json(kept: Kept) -> dict[str, Json]:
         "flags": kept.flags,
         "previous_response_id": kept.row.previous_response_id,
         "retry_count": kept.row.retry_count,
+        "schema": kept.row.schema,
+        "verdict": kept.row.verdict,
+        "error_path": kept.row.error_path,
         "request_headers": _headers(kept.request_headers),
         "answer_headers": _headers(kept.answer_headers),
         "request_sha256": kept.request_sha256.hex(),
@@ -78,7 +81,10 @@ def lines(kept: Kept) -> Iterator[str]:
     yield from _head(kept)
     row = kept.row
     if not row.content_kept:
-        yield "\nThe content is not kept: the client said store: false."
+        yield (
+            "\nThe content is not kept: the client opted out (store: false or null), "
+            "it held the caller's key, or its time was over (keep_bodies_days)."
+        )
         return
     for turn in conversation.asked(row.endpoint, kept.request):
         yield from _turn(turn)
@@ -93,7 +99,7 @@ def lines(kept: Kept) -> Iterator[str]:
 
 def _turn(turn: conversation.Turn) -> Iterator[str]:
     yield f"\n{turn.role}"
-    yield _indented(turn.text)
+    yield _indented(conversation.pretty(turn.text))
 
 
 def _indented(text: str) -> str:
@@ -122,6 +128,8 @@ def _head(kept: Kept) -> Iterator[str]:
         thread=_thread(kept),
         retries=str(row.retry_count or ""),
         error=(row.error or b"").decode("utf-8", "replace"),
+        schema=row.schema or "",
+        verdict=" at ".join(told for told in (row.verdict, row.error_path) if told),
     )
 
 

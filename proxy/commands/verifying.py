@@ -14,6 +14,9 @@ from storage.verify import DAMAGE, Finding, Progressed, check, verify
 
 MOST_SHOWN = 100
 
+# How findings begin that tell of the file, and not of one exchange or of counts.
+_OF_FILE = ("integrity_check", "a part of the file", "piece ", "node ")
+
 
 def verify_one(db: Path | None, name: str, *, as_json: bool = False) -> int:
     """Check one exchange; print the proof, or what is wrong."""
@@ -73,6 +76,8 @@ def verify_all(db: Path | None, *, as_json: bool = False) -> int:
         return 1 if findings else 0
     for finding in findings[:MOST_SHOWN]:
         printing.say(f"{finding.id or path}: {finding.what}")
+    for line in advice(findings, path):
+        printing.tell(f"spiritsafe: {line}")
     if findings:
         printing.tell(f"spiritsafe: {len(findings)} findings in {path}; --json has all")
         return 1
@@ -83,15 +88,46 @@ def verify_all(db: Path | None, *, as_json: bool = False) -> int:
     return 0
 
 
+def advice(findings: list[Finding], path: Path) -> list[str]:
+    """Return what to do about findings, a sentence each.
+
+    >>> advice([Finding("ex_1", "the bodies are missing")], Path("a.db"))[0][:37]
+    'exchanges that are named are damaged:'
+    """
+    lines = []
+    if any(finding.id for finding in findings):
+        lines.append(
+            "exchanges that are named are damaged: take them from a backup, or remove "
+            "them with 'spiritsafe rm'; all others are as they passed"
+        )
+    told = [finding.what for finding in findings if not finding.id]
+    if any(what.startswith(_OF_FILE) for what in told):
+        lines.append(
+            f"the file itself is damaged: stop the server, copy {path} with its -wal, "
+            "go back to a backup, or let 'sqlite3 FILE .recover' save what it can; "
+            "look at the disk before you go on"
+        )
+    if any(not what.startswith(_OF_FILE) for what in told):
+        lines.append(
+            "counts do not add up: what is there is sound, and something is missing "
+            "that was recorded; a backup may have it"
+        )
+    return lines
+
+
 def _check_all(library: Library) -> tuple[int, list[Finding]]:
     findings: list[Finding] = []
     count = 0
-    total = sum(group.exchanges for group in library.stats())
-    with printing.progress("checking", total) as done:
+    rows = sum(group.exchanges for group in library.stats())
+    shared = 0
+    with printing.progress("checking", rows) as done:
         for step in verify(library, reedit=splice.reapply):
-            if isinstance(step, Progressed):
+            if isinstance(step, Progressed) and step.what == "pieces":
+                shared = step.done * rows // step.total // 2  # about half of the time
+                done(shared)
+            elif isinstance(step, Progressed):
                 count = step.done
-                done(count)
+                done(shared + count * (rows - shared) // max(rows, 1))
             else:
                 findings.append(step)
     return count, findings

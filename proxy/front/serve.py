@@ -185,6 +185,7 @@ async def serve(app: App, server: Server, sock: socket.socket) -> None:
     """
     with server.signals():
         async with app.running():
+            app.reached_at(address_of(sock))
             async with kept(server.server_state.connections, app.pace):
                 await server.serve(sockets=[sock])
             left = set(server.server_state.tasks)  # uvicorn does not wait for them

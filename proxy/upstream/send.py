@@ -4,7 +4,7 @@ from typing import cast
 
 import httpx
 
-from proxy.hosts import Accepts, accepts, known
+from proxy.hosts import Accepts, accepts, known, reads_back
 from proxy.settings import UpstreamSettings
 from proxy.targets import forwarded
 from proxy.upstream.reply import Reply, Sender
@@ -49,7 +49,8 @@ class Upstream:
 
     `accepts` is what is known of the members we add: from the table of known hosts,
     and learnt from its own refusals since the start. `mark` is what tells a loop:
-    sent to hosts that could be ourselves, never to the known services.
+    sent to hosts that could be ourselves, never to the known services. `reads_back`
+    says that it is known to give stored responses back.
     """
 
     def __init__(
@@ -69,6 +70,7 @@ class Upstream:
         )
         self.host: bytes = url.netloc
         self.accepts = accepts(url.host)
+        self.reads_back = reads_back(url.host)
         self.mark = None if known(url.host) else mark
         key = settings.held_key()
         self.authorization = None if key is None else b"Bearer " + key

@@ -2,6 +2,8 @@
 
 import sqlite3
 
+from storage.errors import DatabaseTooNew, NotOurDatabase
+
 # The item's fault, not the disk's: a value that no column takes, an id kept twice.
 ITEM_ERRORS = (
     sqlite3.IntegrityError,
@@ -35,6 +37,12 @@ def is_io(error: Exception | None) -> bool:
 def is_damaged(error: Exception | None) -> bool:
     """Say whether an error is that the file is no sound database (any more)."""
     return _code(error) in _DAMAGED
+
+
+def is_beyond_use(error: Exception) -> bool:
+    """Say whether the file at the path cannot be, or is not, the one of this run."""
+    lost = (NotOurDatabase, DatabaseTooNew, FileNotFoundError)
+    return is_damaged(error) or isinstance(error, lost)
 
 
 def _code(error: Exception | None) -> int:

@@ -30,6 +30,7 @@ _BUSY_S = 0.5
 
 _WRITER_PRAGMAS = (
     f"page_size = {PAGE_BYTES}",  # of a new file; no other is changed by it
+    "auto_vacuum = INCREMENTAL",  # so is this: what is removed gives its room back
     "journal_mode = WAL",
     "synchronous = FULL",  # NORMAL loses what was acknowledged (reliability.md 2.3)
     "wal_autocheckpoint = 0",  # the recorder says when
@@ -55,7 +56,7 @@ class Connection(aiosqlite.Connection):
 
         Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
         """
-        connection = cls(partial(_connect_writer, path), iter_chunk_size=64)
+        connection = cls(partial(open_writer, path), iter_chunk_size=64)
         try:
             await connection
         except BaseException:
@@ -76,15 +77,19 @@ class Connection(aiosqlite.Connection):
         return result
 
 
-def open_reader(path: Path) -> sqlite3.Connection:
+def open_reader(path: Path, *, any_thread: bool = False) -> sqlite3.Connection:
     """Return a connection that can read and nothing else.
+
+    With `any_thread` it may go from one thread to another, used by one at a time.
 
     Even one opened read-only resets the log with a `wal_checkpoint` once all of it is
     copied, `query_only` or not (reliability.md, fact 10): the authorizer forbids it.
     Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
     """
     uri = f"{path.absolute().as_uri()}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, isolation_level=None)
+    connection = sqlite3.connect(
+        uri, uri=True, isolation_level=None, check_same_thread=not any_thread
+    )
     try:
         connection.execute("PRAGMA query_only = ON")
         connection.set_authorizer(_deny_checkpoint)
@@ -107,6 +112,16 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
             connection.execute("ROLLBACK")
 
 
+def in_transaction(
+    connection: sqlite3.Connection, function: Callable[[sqlite3.Connection], T]
+) -> tuple[T, int]:
+    """Run a function; return its result, and how many rows it touched."""
+    before = connection.total_changes
+    with transaction(connection):
+        result = function(connection)
+    return result, connection.total_changes - before
+
+
 def checkpoint(
     connection: sqlite3.Connection, mode: Literal["PASSIVE", "TRUNCATE"]
 ) -> bool:
@@ -121,6 +136,25 @@ def checkpoint(
     return not busy and logged == copied
 
 
+def give_back(connection: sqlite3.Connection, *, pages: int) -> int:
+    """Take unused pages from the end of the file; return how many are left.
+
+    Outside any transaction. A file made before version 0004 keeps them, for rows to
+    come. Raises: `sqlite3.Error`.
+    """
+    # A page for each step, and `execute` takes one step of what has no columns.
+    connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+    (left,) = connection.execute("PRAGMA freelist_count").fetchone()
+    (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
+    return int(left) if mode else 0
+
+
+def write_anew(connection: sqlite3.Connection) -> None:
+    """Write a whole file anew, as one that can give room back."""
+    connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+    connection.execute("VACUUM")
+
+
 def wal_bytes(path: Path) -> int:
     """Return the size of the log, by `stat`: opening it would drop SQLite's locks."""
     try:
@@ -129,7 +163,11 @@ def wal_bytes(path: Path) -> int:
         return 0
 
 
-def _connect_writer(path: Path) -> sqlite3.Connection:
+def open_writer(path: Path) -> sqlite3.Connection:
+    """Return a connection that writes, with the tables brought up to date.
+
+    Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
+    """
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     try:
         version(connection)

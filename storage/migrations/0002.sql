@@ -12,3 +12,6 @@ CREATE TABLE callers (
     PRIMARY KEY (fingerprint)
 )
  WITHOUT ROWID;
+
+INSERT INTO callers
+SELECT project, project, min(created_at) FROM exchanges GROUP BY project;

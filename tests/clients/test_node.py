@@ -17,6 +17,7 @@ import pytest
 
 from tests.clients.joined import Joined, gist, joined, spelled
 from tests.clients.upstream import CALLED, ERRORS, NOISE, TWO_CALLS
+from tests.proxy.stored.scene import without_reading
 from tests.proxy.vectors import TEXT, VECTORS
 
 FOLDER: Final = Path(__file__).with_name("node")
@@ -198,3 +199,26 @@ async def test_options_of_a_call_are_obeyed(tmp_path: Path) -> None:
     assert union == kept.row.tags == sent.json["metadata"]
     assert 3 == sent.json["top_k"]
     assert "x-spiritsafe-tags" not in sent.headers
+
+
+async def test_stored_completions_are_read_back(tmp_path: Path) -> None:
+    """Listed with auto-paging, retrieved, updated and deleted: no upstream has them."""
+    async with ran(tmp_path, "stored", script=without_reading()) as (seen, here):
+        sent = [request.head.split(b" ")[0] for request in here.upstream.requests]
+    first, second, third, fourth = seen["ids"]
+    assert [first, third, fourth] == seen["listed"]
+    assert [fourth, third, second, first] == seen["latest"]
+    assert [first] == seen["found"]
+    assert (first, {"task": "a"}) == (seen["one"]["id"], seen["one"]["metadata"])
+    assert [f"{first}-0"] == [message["id"] for message in seen["asked"]]
+    assert ["user"] == [message["role"] for message in seen["asked"]]
+    assert {"task": "c", "note": "é & x"} == seen["updated"]
+    assert seen["deleted"]["deleted"]
+    assert ("NotFoundError", "not_found") == (
+        seen["again"]["class"],
+        seen["again"]["code"],
+    )
+    assert ("echo", 404) == (seen["text"], seen["gone"])
+    assert ["hello"] == [item["content"][0]["text"] for item in seen["items"]]
+    assert [b"POST"] * 5 == sent[:5]
+    assert b"POST" not in sent[5:]  # it was asked for responses, in vain

@@ -59,4 +59,5 @@ async def test_h64_the_memory_of_a_large_body_is_bounded_and_given_back(
         for _ in range(12):
             told = await storm(running, 1, 20_000_000, noise(MIB))
             assert {"200"} == set(told.ends)
-        assert told.peak_bytes < 70 * MIB + 4.5 * 20_000_000
+        # 76 MiB when it is idle, and what an indexer reads of the file meanwhile.
+        assert told.peak_bytes < 90 * MIB + 4.5 * 20_000_000

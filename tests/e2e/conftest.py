@@ -66,6 +66,11 @@ class Program(NamedTuple):
 
     def ask(self, *command: str) -> Any:
         """Return what a command of the installed program prints as JSON."""
+        (document,) = self.lines(*command)
+        return document
+
+    def lines(self, *command: str) -> list[Any]:
+        """Return what it prints as JSON, document by document."""
         done = subprocess.run(
             [PROGRAM, *command, "--db", str(self.db), "--json"],
             capture_output=True,
@@ -73,7 +78,13 @@ class Program(NamedTuple):
             check=False,
         )
         assert 0 == done.returncode, done.stderr
-        return json.loads(done.stdout)
+        found, at, read = [], 0, json.JSONDecoder().raw_decode
+        text = done.stdout.rstrip()
+        while at < len(text):
+            document, at = read(text, at)
+            found.append(document)
+            at += 1  # the line feed
+        return found
 
 
 @pytest.fixture(scope="session")

@@ -153,6 +153,6 @@ def test_all_of_it_is_proven(program: Program) -> None:
 
 def test_every_exchange_is_listed(program: Program) -> None:
     plain(program.client)
-    listed = {row["id"] for row in program.ask("list", "--limit", "100")}
+    listed = {row["id"] for row in program.lines("list", "--limit", "100")}
     passed = {seen.headers["x-spiritsafe-id"] for seen in program.witness.answers}
     assert passed == listed

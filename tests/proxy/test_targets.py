@@ -33,7 +33,11 @@ def route(raw_path: bytes, method: str = "POST", *, embeddings: bool = False) ->
         (b"/v1/models/openai%2Fgpt-x", Route("relay", "default", b"/models/openai%2Fgpt-x")),
         (b"/v1", Route("relay", "default", b"")),
         (b"/v1/", Route("relay", "default", b"/")),
-        (b"/v1/chat/completions/chatcmpl-1", Route("relay", "default", b"/chat/completions/chatcmpl-1")),
+        (b"/v1/chat/completions/chatcmpl-1", Route("stored", "default", b"/chat/completions/chatcmpl-1", "chat", b"/chatcmpl-1")),
+        (b"/v1/responses/resp_1/cancel", Route("stored", "default", b"/responses/resp_1/cancel", "responses", b"/resp_1/cancel")),
+        (b"/v1/responses/compact", Route("relay", "default", b"/responses/compact", None, b"/compact")),
+        (b"/azure/openai/chat/completions/A%2Fb", Route("stored", "azure", b"/openai/chat/completions/A%2Fb", "chat", b"/A%2Fb")),
+        (b"/azure/openai/v1/responses/r", Route("stored", "azure", b"/openai/v1/responses/r", "responses", b"/r")),
         (b"/healthz", Route("own", "", b"/healthz")),
         (b"/readyz", Route("own", "", b"/readyz")),
         (b"/metrics", Route("own", "", b"/metrics")),
@@ -54,10 +58,26 @@ def test_embeddings_are_captured_where_switched_on() -> None:
     )
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS", "DELETE", "PUT", "post"])
+@pytest.mark.parametrize("method", ["OPTIONS", "DELETE", "PUT", "post"])
 def test_only_post_is_captured(method: str) -> None:
     expected = Route("relay", "default", b"/chat/completions")
     assert expected == route(b"/v1/chat/completions", method)
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD"])
+def test_a_list_of_completions_is_read_back(method: str) -> None:
+    expected = Route("stored", "default", b"/chat/completions", "chat")
+    assert expected == route(b"/v1/chat/completions", method)
+    assert route(b"/v1/responses", method).kind == "relay"  # of these there is no list
+    assert route(b"/v1/completions", method).kind == "relay"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE", "PUT", "X"])
+def test_whatever_is_asked_of_one_exchange_goes_to_the_stored_api(method: str) -> None:
+    for path in (b"/v1/chat/completions/a", b"/v1/chat/completions/a/b/c"):
+        assert route(path, method).kind == "stored"
+    assert route(b"/together/v1/responses/a/input_items", method).kind == "stored"
+    assert route(b"/v1/chat/completions/a", "OPTIONS").kind == "relay"
 
 
 @pytest.mark.parametrize(
@@ -114,7 +134,9 @@ def test_h51_dot_segments_are_refused_in_any_spelling(raw_path: bytes) -> None:
         b"/v1/responses/", b"/v1/COMPLETIONS", b"/together/v1/chat/completions%2f",
         b"/v1/chat/completions%20", b"/azure/openai/deployments/m/chat/completions/",
         b"/azure/openai/Deployments/m/chat/completions", b"/azure/openai//v1/responses",
-        b"/v1/embeddings/",
+        b"/v1/embeddings/", b"/v1/chat/completions/a/", b"/v1/chat/completions//a",
+        b"/v1/Chat/completions/a", b"/v1/chat%2fcompletions/a", b"/v1/responses/a/",
+        b"/v1//responses/a/input_items", b"/azure/openai//chat/completions/a",
     ],
 )  # fmt: skip
 def test_a_path_that_only_reads_like_an_endpoint_is_refused(raw_path: bytes) -> None:

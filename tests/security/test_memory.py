@@ -55,9 +55,10 @@ def test_s07_no_other_program_of_the_user_reads_its_memory(
     assert dumpable == done.stdout.strip()
 
 
+INDEX = ("-index", "-index-wal", "-index-shm", "-index.owner")
 BESIDE = {
     f"s.db{end}"
-    for end in ("", "-wal", "-shm", ".owner", ".secret", ".reserve", ".spool")
+    for end in ("", "-wal", "-shm", ".owner", ".secret", ".reserve", ".spool", *INDEX)
 }
 
 

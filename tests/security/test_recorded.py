@@ -78,7 +78,7 @@ async def test_s42_no_text_of_traffic_names_a_file(tmp_path: Path) -> None:
     names = {
         f"s.db{end}"
         for end in ("", "-wal", "-shm", ".owner", ".secret", ".reserve", ".spool")
-    }
+    } | {f"s.db-index{end}" for end in ("", "-wal", "-shm", ".owner")}
     async with standing(tmp_path, echo) as at:
         for path in paths:
             tags = b"x-spiritsafe-tags: ../../tag=../../value"

@@ -2,12 +2,14 @@
 
 import asyncio
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from storage import epochs
-from storage.reading import open_library
+from storage import changes, epochs
+from storage.assemble import Kept, Row
+from storage.reading import Library, open_library
 from storage.recorder import Recorder
 from storage.records import Edit
 from storage.verify import Finding, Progressed, Reedit, verify
@@ -59,6 +61,8 @@ DAMAGE = {
     "DELETE FROM payloads WHERE seq = 2": "the bodies are missing",
     "DELETE FROM exchanges WHERE seq = 2": "1 of 3 sequence numbers",
     "UPDATE exchanges SET state = 'incomplete' WHERE seq = 2": "3 complete, and 2 rows",
+    "UPDATE exchanges SET thread = 2 WHERE seq = 3": "its thread is not",
+    "UPDATE exchanges SET parent = 77 WHERE seq = 3": "its thread is not",
     "UPDATE epochs SET unrecorded = 1": "not all accounted for",
 }
 
@@ -114,3 +118,18 @@ async def test_edits_prove_what_was_sent(path: Path) -> None:
     assert found(path, same) == []
     wrong = found(path, lambda request, _: request + b" ")
     assert wrong == ["what was sent is not the request with its declared edits"] * 3
+
+
+async def test_what_is_removed_while_it_is_checked_is_no_finding(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Library.whole
+
+    def remove_and_read(library: Library, row: Row) -> Kept:
+        with closing(sqlite3.connect(path, isolation_level=None)) as writer:
+            change = changes.strip if row.seq % 2 else changes.remove
+            change(writer, [row.seq])
+        return whole(library, row)
+
+    monkeypatch.setattr(Library, "whole", remove_and_read)
+    assert found(path) == []

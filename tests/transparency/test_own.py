@@ -39,7 +39,7 @@ async def test_an_unknown_route_is_not_found(tmp_path: Path, target: bytes) -> N
 
 async def test_another_method_on_a_captured_path_is_relayed(tmp_path: Path) -> None:
     async with standing(tmp_path, PLAIN) as at:
-        for method in ("GET", "DELETE", "PUT", "PATCH"):
+        for method in ("DELETE", "PUT", "PATCH"):
             got = await ask(at.client, request(method, b"/v1/chat/completions"))
             assert (200, completion()) == (got.status, got.body)
             assert at.asked.head.startswith(method.encode() + b" /v1/chat/")

@@ -177,6 +177,43 @@ const calls = {
     return { words, error: null };
   },
 
+  async stored(client) {
+    const ids = [];
+    for (const task of ["a", "b", "a", "a"]) {
+      const create = { model: "m", messages, metadata: { task } };
+      ids.push((await chat(client).create(create)).id);
+    }
+    const wanted = { metadata: { task: "a" }, model: "m-served", limit: 2 };
+    const listed = await heard(chat(client).list(wanted));
+    const latest = await heard(chat(client).list({ order: "desc", metadata: null }));
+    const one = await chat(client).retrieve(ids[0]);
+    const asked = await heard(chat(client).messages.list(ids[0]));
+    const metadata = { task: "c", note: "\u00e9 & x" };
+    const updated = await chat(client).update(ids[0], { metadata });
+    const found = await heard(chat(client).list({ metadata }));
+    const deleted = await chat(client).delete(ids[0]);
+    const again = await failing(() => chat(client).retrieve(ids[0]));
+    const response = await client.responses.create({ model: "m", input: "hello" });
+    const items = await heard(client.responses.inputItems.list(response.id));
+    const back = await client.responses.retrieve(response.id);
+    await client.responses.delete(response.id);
+    const gone = await failing(() => client.responses.retrieve(response.id));
+    return {
+      ids,
+      listed: listed.map((one) => one.id),
+      latest: latest.map((one) => one.id),
+      found: found.map((one) => one.id),
+      one,
+      asked,
+      updated: updated.metadata,
+      deleted,
+      again,
+      text: back.output_text,
+      items,
+      gone: gone.status,
+    };
+  },
+
   async options(client) {
     const answer = await chat(client).create(
       { model: "m", messages, metadata: { task: "x" }, store: true, top_k: 3 },

@@ -132,6 +132,11 @@ def out(*command: str | Path, code: int = 0, **variables: str) -> str:
     return done.stdout.decode()
 
 
+def lines(*command: str | Path) -> list[Any]:
+    """Return what the program prints for programs, a document for each line."""
+    return [json.loads(line) for line in out(*command, "--json").splitlines()]
+
+
 def complaint(*command: str | Path, code: int, **variables: str) -> str:
     """Return the one line on stderr that a command ends with."""
     done = spiritsafe(*command, folder=None, **variables)

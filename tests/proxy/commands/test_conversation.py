@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proxy.commands.conversation import Turn, answered, asked
+from proxy.commands.conversation import Turn, answered, asked, pretty
 from storage.records import Endpoint, Json
 from tests.proxy.commands.recording import CALL, TOOL_TURNS
 
@@ -99,3 +99,14 @@ def test_no_shape_breaks_the_telling(value: Json, endpoint: Endpoint) -> None:
     turns += answered(endpoint, {"choices": value, "output": value, "data": value})
     turns += answered(endpoint, {"choices": [{"message": value, "text": value}]})
     assert all(isinstance(part, str) for turn in turns for part in turn)
+
+
+def test_long_json_is_shown_as_a_tree_and_other_text_as_it_is() -> None:
+    value = {"city": "Oslo", "days": list(range(30)), "note": "ü"}
+    text = json.dumps(value)
+    assert value == json.loads(pretty(text))
+    assert '{\n  "city": "Oslo",' in pretty(text)
+    assert "ü" in pretty(text)
+    for same in ('{"a":1}', "[" * 100, "{" + "x" * 100, "word " * 50):
+        assert same == pretty(same)
+    assert "[" * 5000 + "]" * 5000 == pretty("[" * 5000 + "]" * 5000)

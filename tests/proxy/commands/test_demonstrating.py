@@ -1,17 +1,16 @@
 """`demo`: seven calls through the real proxy, and nothing of the user's own set-up."""
 
-import json
 import re
 from pathlib import Path
 
-from tests.proxy.commands.recording import out, spiritsafe
+from tests.proxy.commands.recording import lines, out, spiritsafe
 
 
 def test_it_records_seven_scripted_calls(tmp_path: Path) -> None:
     db = tmp_path / "demo.db"
     text = out("demo", "--db", db)
     assert "scripted" in text.splitlines()[0]
-    rows = json.loads(out("list", "--json", "--db", db))
+    rows = lines("list", "--db", db)
     assert 7 == len(rows)
     assert {"complete"} == {row["state"] for row in rows}
     assert f"spiritsafe show {rows[0]['id']} --db {db}" in text
@@ -36,7 +35,7 @@ def test_no_setting_of_the_user_can_send_it_elsewhere(tmp_path: Path) -> None:
     db = tmp_path / "demo.db"
     done = spiritsafe("demo", "--db", db, folder=tmp_path, SPIRITSAFE_TAGS="who=me")
     assert 0 == done.returncode, done.stderr
-    rows = json.loads(out("list", "--json", "--db", db))
+    rows = lines("list", "--db", db)
     assert all("who" not in row["tags"] for row in rows)
 
 

@@ -20,7 +20,9 @@ from tests.proxy.commands.recording import (
     PROGRAM,
     REQUESTS,
     STEERING,
+    complaint,
     empty,
+    lines,
     out,
     spiritsafe,
 )
@@ -31,8 +33,7 @@ NAMES = list(REQUESTS)
 
 def listed(file: Recorded, *flags: str) -> list[str]:
     """Return which requests are listed, by name."""
-    rows = json.loads(out("list", "--json", "--db", file.db, *flags))
-    return [row["tags"]["name"] for row in rows]
+    return [row["tags"]["name"] for row in lines("list", "--db", file.db, *flags)]
 
 
 def test_rows_come_newest_first(file: Recorded) -> None:
@@ -54,14 +55,25 @@ def test_pages_follow_one_another_by_id_or_its_start(file: Recorded) -> None:
         (["--tag", "name=tools"], ["tools"]),
         (["--model", "m-429"], ["refused"]),
         (["--upstream", "none"], []),
+        (["status:429"], ["refused"]),
+        (["is:stream", "has:tag.name"], ["cut", "streamed"]),
+        (["is:stream or status>=400", "--state", "complete"], ["refused", "streamed"]),
+        (["not weather", "tag.name:*s"], []),
+        (["weather"], ["tools"]),
+        (['"answer to hi"'], ["plain"]),
+        (['not "to hi" and answer'], ["hostile", "tools"]),
+        (["slow down"], ["refused"]),
+        (["tool:get_weather"], []),
+        (["tokens>3", "id:chatcmpl-2"], ["plain"]),
+        (["after:2020-01", "before:2021"], []),
     ],
 )
-def test_filters(file: Recorded, flags: list[str], found: list[str]) -> None:
+def test_flags_and_filters(file: Recorded, flags: list[str], found: list[str]) -> None:
     assert found == listed(file, *flags)
 
 
 def test_a_row_as_json_has_what_programs_ask_for(file: Recorded) -> None:
-    rows = json.loads(out("list", "--json", "--db", file.db))
+    rows = lines("list", "--db", file.db)
     row = next(row for row in rows if row["tags"]["name"] == "plain")
     wanted = {
         "id": file.ids["plain"],
@@ -86,7 +98,7 @@ def test_a_table_names_each_row_and_its_ending(file: Recorded) -> None:
     assert "200 upstream_truncated" in text
     assert "once more → ! slow down" in text
     assert "hi → answer to hi" in text
-    assert "(not kept" in text
+    assert "(content not kept)" in text
 
 
 def test_the_short_id_of_a_table_can_be_shown(file: Recorded) -> None:
@@ -209,9 +221,36 @@ def test_a_reader_that_leaves_is_no_trouble(file: Recorded) -> None:
 
 def test_an_empty_file_lists_nothing(tmp_path: Path) -> None:
     db = empty(tmp_path / "e.db")
-    assert "[]\n" == out("list", "--json", "--db", db)
+    assert "" == out("list", "--json", "--db", db)
     done = spiritsafe("list", "--db", db)
     assert (0, b"") == (done.returncode, done.stdout)
     assert b"nothing recorded" in done.stderr
     assert "" == out("tail", "--json", "--db", db)
     assert [] == json.loads(out("stats", "--json", "--db", db))["groups"]
+
+
+def test_search_shows_where_the_words_stand(file: Recorded) -> None:
+    found = lines("search", "brief", "status:200", "--db", file.db)
+    assert [("tools", True)] == [
+        (row["tags"]["name"], row["excerpt"].startswith("be brief")) for row in found
+    ]
+    assert "excerpt" in out("search", "brief", "--db", file.db)
+    done = spiritsafe("search", "nowhere", "--db", file.db)
+    assert (0, b"") == (done.returncode, done.stdout)
+    assert STEERING[0] not in out("search", "flip", "--db", file.db)
+
+
+@pytest.mark.parametrize(
+    ("filters", "told"),
+    [
+        (["status:200", "modl:x"], "column 12: there is no field 'modl': did you mean"),
+        (["' OR 1=1; DROP TABLE exchanges --"], "no letter or digit"),
+        (["(a"], "'(' is never closed"),
+        (["x" * 5000], "4096 characters at most"),
+        (["\udc80"], "U+DC80 is no text"),
+    ],
+)
+def test_a_filter_that_cannot_be_read_is_told_with_its_column(
+    file: Recorded, filters: list[str], told: str
+) -> None:
+    assert told in complaint("list", *filters, "--db", file.db, code=2)

@@ -1,5 +1,6 @@
 """`serve`: what it says at its start, and what it says when there is none."""
 
+import os
 import signal
 import socket
 import subprocess
@@ -10,15 +11,19 @@ import pytest
 
 from proxy.commands.serving import told
 from storage.recovery import RecoveryReport
+from tests.canary import key
 from tests.proxy.commands.recording import PROGRAM, complaint, out
 
 UPSTREAM = "http://127.0.0.1:9/v1"
 
 
-def serve(db: Path, *flags: str) -> subprocess.Popen[str]:
+def serve(db: Path, *flags: str, **variables: str) -> subprocess.Popen[str]:
     command = [PROGRAM, "serve", "--listen=127.0.0.1:0", "--upstream", UPSTREAM]
     return subprocess.Popen(
-        [*command, "--db", str(db), *flags], stdout=subprocess.PIPE, text=True
+        [*command, "--db", str(db), *flags],
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **variables},
     )
 
 
@@ -42,7 +47,7 @@ def test_it_says_where_it_listens_records_and_forwards(tmp_path: Path) -> None:
     assert f"recording to {db} (relaxed)" == recording
     assert f"forwarding /v1 to {UPSTREAM}" == forwarding
     assert f"export OPENAI_BASE_URL={address}/v1" == export
-    assert "[]\n" == out("list", "--json", "--db", db)  # beside a running server
+    assert "" == out("list", "--json", "--db", db)  # beside a running server
     child.terminate()
     child.communicate(timeout=30)
     assert 0 == child.returncode
@@ -51,7 +56,8 @@ def test_it_says_where_it_listens_records_and_forwards(tmp_path: Path) -> None:
 def test_an_address_of_every_interface_is_told_as_one_that_works(
     tmp_path: Path,
 ) -> None:
-    child = serve(tmp_path / "s.db", "--listen", "0.0.0.0:0")
+    token = {"SPIRITSAFE_CONSOLE_TOKEN": key("console")}
+    child = serve(tmp_path / "s.db", "--listen", "0.0.0.0:0", **token)
     lines = lines_of(child)
     address = lines[-1].removeprefix("export OPENAI_BASE_URL=").removesuffix("/v1")
     assert address.startswith("http://127.0.0.1:")
@@ -60,6 +66,17 @@ def test_an_address_of_every_interface_is_told_as_one_that_works(
     assert httpx.get(f"{address}/readyz").status_code == 200
     child.terminate()
     child.communicate(timeout=30)
+
+
+def test_it_does_not_listen_to_others_without_a_token(tmp_path: Path) -> None:
+    db = tmp_path / "s.db"
+    said = complaint("serve", "--listen", "0.0.0.0:0", "--db", db, code=2)
+    assert "SPIRITSAFE_CONSOLE_TOKEN" in said
+    short = {"SPIRITSAFE_CONSOLE_TOKEN": "too-short"}
+    said = complaint("serve", "--listen", "0.0.0.0:0", "--db", db, code=2, **short)
+    assert "16 characters" in said
+    assert "too-short" not in said
+    assert not db.exists()
 
 
 def test_a_start_after_a_crash_says_so_once(tmp_path: Path) -> None:

@@ -1,0 +1,116 @@
+"""What `/api` offers, each route once: the routes and their document are made of it."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Final, Literal, NamedTuple
+
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.types import ASGIApp
+
+from proxy.api import models
+from proxy.api.changing import Changing
+from proxy.api.desk import Desk
+from proxy.api.live import Live
+from proxy.api.looking import Looking
+from proxy.api.who import Visitor
+
+Method = Literal["GET", "POST", "DELETE"]
+Serve = Callable[[Request, Visitor], Awaitable[ASGIApp]]
+
+LIST: Final = "/api/exchanges"
+ONE: Final = "/api/exchanges/{id}"
+
+
+class Offer(NamedTuple):
+    """One method of one path.
+
+    Shapes: `answer` is a model, or the media type of what is no JSON; `refusals` are
+    the statuses beside those that every route has.
+    """
+
+    method: Method
+    path: str
+    name: str
+    about: str
+    serve: Serve
+    answer: type[BaseModel] | str
+    parameters: type[BaseModel] = models.Nothing
+    body: type[BaseModel] | None = None
+    refusals: tuple[int, ...] = ()
+
+
+def offers(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
+    """Return all that is offered."""
+    return (*reading(desk, now_us), *changing(desk), *bodies(desk))
+
+
+def reading(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
+    """Return what tells of exchanges."""
+    looking = Looking(desk)
+    return (
+        Offer(
+            "GET", LIST, "listExchanges", "A page of exchanges that match a filter.",
+            looking.many, models.Page, models.ListQuery,
+        ),
+        Offer(
+            "GET", f"{LIST}/tail", "tailExchanges",
+            "Each exchange as it ends, as an `exchange` event with a row as its data. "
+            "With `Last-Event-ID` it goes on where one left off; what ended about then "
+            "may come once more.",
+            Live(desk, now_us).tail, "text/event-stream", models.TailQuery,
+        ),
+        Offer(
+            "GET", f"{LIST}/facets", "countExchanges",
+            "Counts of the values of fields, of as many as time allows.",
+            looking.counts, models.Facets, models.FacetQuery,
+        ),
+        Offer(
+            "GET", ONE, "getExchange", "An exchange with all that is kept of it.",
+            looking.one, models.Exchange, refusals=(404,),
+        ),
+    )  # fmt: skip
+
+
+def changing(desk: Desk) -> Sequence[Offer]:
+    """Return what changes exchanges."""
+    its = Changing(desk)
+    return (
+        Offer(
+            "POST", f"{LIST}/tags", "tagExchanges", "Changes tags of several.",
+            its.tag_many, models.Changed, body=models.ManyTagChange,
+        ),
+        Offer(
+            "POST", f"{LIST}/delete", "deleteExchanges", "Removes several.",
+            its.delete_many, models.Changed, body=models.Many,
+        ),
+        Offer(
+            "DELETE", ONE, "deleteExchange", "Removes an exchange.",
+            its.delete, models.Deleted, refusals=(404, 409),
+        ),
+        Offer(
+            "POST", f"{ONE}/tags", "tagExchange", "Changes its tags.",
+            its.tag, models.Row, body=models.TagChange, refusals=(404, 409),
+        ),
+    )  # fmt: skip
+
+
+def bodies(desk: Desk) -> Sequence[Offer]:
+    """Return what gives bodies byte for byte."""
+    looking, octets = Looking(desk), "application/octet-stream"
+    return (
+        Offer(
+            "GET", f"{ONE}/request", "getRequest",
+            "The body of the request as it was received, byte for byte.",
+            looking.request, octets, refusals=(404,),
+        ),
+        Offer(
+            "GET", f"{ONE}/sent", "getSent",
+            "The body that went upstream: as received, with the declared edits.",
+            looking.sent, octets, refusals=(404,),
+        ),
+        Offer(
+            "GET", f"{ONE}/answer", "getAnswer",
+            "The body of the answer as it was received, byte for byte.",
+            looking.answer, octets, refusals=(404,),
+        ),
+    )  # fmt: skip

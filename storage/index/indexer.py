@@ -1,0 +1,146 @@
+"""Brings the index up to what the database has, a slice at a time.
+
+Never waits on who records, and nobody who records waits for it.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import msgspec
+
+from storage.engines.owner import Owner
+from storage.engines.sqlite import transaction
+from storage.index.again import (
+    Change,
+    Settle,
+    add_words,
+    look_again,
+    mend,
+    settle_never_seen,
+)
+from storage.index.facets import add_rows, is_open, rows_after, seq_of
+from storage.index.file import BLOCK_ROWS, TEXT_ROWS
+from storage.index.shelf import Shelf
+from storage.index.spans import widen
+from storage.queries.content import Reader
+
+SLICE_S = 0.02
+"""What a step takes, about."""
+
+_ROWS_PER_S = 50_000  # as it takes them, about
+_LAST = "SELECT coalesce(max(seq), 0) FROM exchanges"
+
+
+class Indexer:
+    """Writes one index; belongs to one thread, and to one process at a time.
+
+    Shapes: `read` tells the words of an exchange, without it none are indexed;
+    `settle` lets who writes the database run a change, by default this does. The rows
+    of which facets and words are missing are told in `rows_behind`, `words_behind`.
+    """
+
+    def __init__(
+        self,
+        database: Path,
+        *,
+        read: Reader | None = None,
+        settle: Settle | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.rows_behind = 0
+        self.words_behind = 0
+        self._database = database
+        self._read = read
+        self._settle = settle or self._alone
+        self._monotonic = monotonic
+        self._shelf: Shelf | None = None
+
+    def step(self, slice_s: float = SLICE_S) -> bool:
+        """Do one slice of what there is to do; return whether there was anything.
+
+        Raises: as `storage.index.shelf.Shelf`; the next step begins anew.
+        """
+        try:
+            return self._step(self.open(), slice_s)
+        except BaseException:
+            self.close()
+            raise
+
+    def open(self) -> Shelf:
+        """Open both files, anew where they have been replaced. Raises: as `step`."""
+        if self._shelf is not None and self._shelf.stale:
+            self.close()
+        self._shelf = self._shelf or Shelf(self._database)
+        return self._shelf
+
+    def close(self) -> None:
+        """Close both files; the next step opens them again."""
+        shelf, self._shelf = self._shelf, None
+        if shelf is not None:
+            shelf.close()
+
+    def _step(self, shelf: Shelf, slice_s: float) -> bool:
+        until = self._monotonic() + slice_s
+        busy = look_again(shelf, self._read, self._settle)
+        busy = settle_never_seen(shelf, self._settle) or busy
+        rows = max(int(_ROWS_PER_S * slice_s), 1)
+        busy = self._facets(shelf, rows) or busy
+        while self._read is not None and self._monotonic() < until:
+            if not (mend(shelf, self._read) or self._words(shelf)):
+                break
+            busy = True
+        if self._read is None:
+            busy = mend(shelf, None) or busy
+        self._measure(shelf)
+        return busy
+
+    def _facets(self, shelf: Shelf, limit: int) -> bool:
+        progress = shelf.progress
+        rows = rows_after(shelf.main, progress.indexed, limit=limit)
+        if not rows:
+            return False
+        number = seq_of(rows[0]) // BLOCK_ROWS
+        rows = [row for row in rows if seq_of(row) // BLOCK_ROWS == number]
+        block = shelf.block(number)
+        with transaction(shelf.index):
+            add_rows(block, rows)
+            widen(shelf.index, ((seq_of(row), int(row[1] or 0)) for row in rows))
+            shelf.index.executemany(
+                "INSERT OR IGNORE INTO pending (seq) VALUES (?)",
+                [(seq_of(row),) for row in rows if is_open(row)],
+            )
+            block.save()
+            progress.reaching(shelf.main, seq_of(rows[-1])).save(shelf.index)
+        return True
+
+    def _words(self, shelf: Shelf) -> bool:
+        progress = shelf.progress
+        first = progress.worded + 1
+        if self._read is None or first > progress.indexed:
+            return False
+        end = min(progress.indexed + 1, (first // TEXT_ROWS + 1) * TEXT_ROWS)
+        with transaction(shelf.index):
+            following = add_words(shelf, self._read, first, end)
+            shelf.block(first // BLOCK_ROWS).save()
+            done = msgspec.structs.replace(progress, worded=following - 1)
+            done.save(shelf.index)
+        return True
+
+    def _measure(self, shelf: Shelf) -> None:
+        (last,) = shelf.main.execute(_LAST).fetchone()
+        progress = shelf.progress
+        self.rows_behind = max(last - progress.indexed, 0)
+        self.words_behind = max(last - progress.worded, 0)
+
+    def _alone(self, change: Change) -> None:
+        """Change the database ourselves; `DatabaseInUse` while it is another's."""
+        with (
+            Owner(self._database),
+            closing(sqlite3.connect(self._database, isolation_level=None)) as its,
+        ):
+            its.execute("PRAGMA wal_autocheckpoint = 0")
+            with transaction(its):
+                change(its)

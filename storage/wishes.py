@@ -1,0 +1,32 @@
+"""What a command may ask of whoever owns a file, and carrying it out."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import msgspec
+
+from storage.retention import Policy
+from storage.upkeep import Report, Upkeep
+
+
+class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """One change of what is kept.
+
+    Shapes: `seqs` for `tag` and `remove`, `add` and `drop` for `tag`, `policy` for
+    `prune`.
+    """
+
+    do: Literal["tag", "remove", "prune"]
+    seqs: list[int] = []
+    add: dict[str, str] = {}
+    drop: list[str] = []
+    policy: Policy = Policy()
+
+
+async def carry_out(wish: Wish, upkeep: Upkeep, *, clock: Callable[[], int]) -> Report:
+    """Do what is asked. Raises: as `Upkeep`'s methods."""
+    if wish.do == "tag":
+        return await upkeep.tag(wish.seqs, add=wish.add, remove=wish.drop)
+    if wish.do == "remove":
+        return await upkeep.remove(wish.seqs)
+    return await upkeep.prune(wish.policy, now_at=clock())
