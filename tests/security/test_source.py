@@ -16,6 +16,7 @@ Complaints = Iterator[str]
 
 SQL_OF_OURS = {  # constants of ours alone, as PRAGMA binds none, and rows of `?`
     "storage/engines/migrate.py",
+    "storage/engines/scrub.py",
     "storage/engines/sqlite.py",
     "storage/index/file.py",
     "storage/index/texts.py",  # tables of words by their number, which none binds either
