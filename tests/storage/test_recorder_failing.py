@@ -4,8 +4,7 @@ import asyncio
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +15,7 @@ from storage.reading import open_library
 from storage.recorder import Recorder
 from storage.records import Progress
 from storage.safekeeping import Limits
+from tests.locking import locked
 from tests.storage.make import clock, exchange
 from tests.storage.test_recorder import findings, keep, rows
 
@@ -29,17 +29,6 @@ def hasty(monkeypatch: pytest.MonkeyPatch) -> None:
     """No patience with locks, and a disk that is asked often whether it is back."""
     monkeypatch.setattr("storage.commits.LOCK_PATIENCE_NS", 0)
     monkeypatch.setattr("storage.recorder._IDLE_S", 0.01)
-
-
-@contextmanager
-def failing(path: Path) -> Iterator[None]:
-    """Let no batch into a file."""
-    blocker = sqlite3.connect(path, isolation_level=None)
-    blocker.execute("BEGIN IMMEDIATE")
-    try:
-        yield
-    finally:
-        blocker.close()
 
 
 async def until(told: Callable[[], bool]) -> None:
@@ -62,7 +51,7 @@ async def test_d2_what_the_database_does_not_take_the_spool_does(
     path = tmp_path / "a.db"
     made = [exchange() for _ in range(3)]
     async with Recorder.open(path, clock=clock) as recorder:
-        with failing(path):
+        with locked(path):
             assert await keep(recorder, *made) == [True] * 3
             told = recorder.counters
             assert (told.unrecorded, told.balanced) == ({"spooled": 3}, True)
@@ -88,7 +77,7 @@ async def test_f23_a_spool_is_brought_in_at_the_next_start(tmp_path: Path) -> No
         recorder.accept(begun.id)
         recorder.note(Progress(exchange=begun, part=b"so", at_byte=0))
         await keep(recorder, exchange())
-        with failing(path):
+        with locked(path):
             assert await recorder.keep(ended)
             assert await keep(recorder, exchange(), exchange()) == [True, True]
             left = killed_copy(path, tmp_path)
@@ -115,7 +104,7 @@ async def test_f23_a_replay_that_was_killed_is_repeated_without_harm(
     path = tmp_path / "a.db"
     async with Recorder.open(path, clock=clock) as recorder:
         await keep(recorder, exchange())
-        with failing(path):
+        with locked(path):
             await keep(recorder, exchange(), exchange())
             left = killed_copy(path, tmp_path)
     spooled = left.with_name("a.db.spool").read_bytes()
@@ -133,7 +122,7 @@ async def test_f23_a_torn_spool_gives_what_is_whole_and_is_kept_aside(
     path = tmp_path / "a.db"
     async with Recorder.open(path, clock=clock) as recorder:
         await keep(recorder, exchange())
-        with failing(path):
+        with locked(path):
             await keep(recorder, exchange())
             await keep(recorder, exchange())
             left = killed_copy(path, tmp_path)
@@ -154,7 +143,7 @@ async def test_f15_a_spool_without_its_database_goes_into_a_new_one(
 ) -> None:
     path = tmp_path / "a.db"
     async with Recorder.open(path, clock=clock) as recorder:
-        with failing(path):
+        with locked(path):
             await keep(recorder, exchange(), exchange())
             left = killed_copy(path, tmp_path)
     left.unlink()
@@ -170,7 +159,7 @@ async def test_d6_a_full_spool_is_refused_and_counted(tmp_path: Path) -> None:
     path = tmp_path / "a.db"
     limits = Limits(spool_bytes=4000)
     async with Recorder.open(path, clock=clock, limits=limits) as recorder:
-        with failing(path):
+        with locked(path):
             results = [(await keep(recorder, exchange()))[0] for _ in range(5)]
             kept = results.count(True)
             assert 0 < kept < 5
@@ -290,17 +279,13 @@ async def test_d8_a_lasting_failure_is_told_counted_and_survived(
     path = tmp_path / "a.db"
     async with Recorder.open(path, clock=clock, limits=UNSPOOLED) as recorder:
         await keep(recorder, exchange())
-        blocker = sqlite3.connect(path, isolation_level=None)
-        blocker.execute("BEGIN IMMEDIATE")  # a foreign writer: SQLITE_BUSY
-        with caplog.at_level(logging.ERROR):
+        with locked(path), caplog.at_level(logging.ERROR):
             for _ in range(2):
                 results = await keep(recorder, exchange())
                 assert isinstance(results[0], StorageFailed)
         assert len(caplog.records) == 1
         assert recorder.counters.unrecorded == {"storage_failed": 2}
         assert recorder.counters.balanced
-        blocker.execute("ROLLBACK")
-        blocker.close()
         assert await keep(recorder, exchange()) == [True]
     with open_library(path) as library:
         totals = library.totals()
@@ -316,11 +301,9 @@ async def test_failing_is_said_until_the_disk_takes_a_batch_again(
     async with Recorder.open(path, clock=clock) as recorder:
         await keep(recorder, exchange())
         assert not recorder.failing
-        blocker = sqlite3.connect(path, isolation_level=None)
-        blocker.execute("BEGIN IMMEDIATE")
-        await keep(recorder, exchange())
-        assert recorder.failing
-        blocker.close()
+        with locked(path):
+            await keep(recorder, exchange())
+            assert recorder.failing
         async with asyncio.timeout(30):
             while recorder.failing:  # noqa: ASYNC110  the recorder has no event for it
                 await asyncio.sleep(0.01)

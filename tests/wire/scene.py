@@ -4,8 +4,7 @@ import asyncio
 import contextlib
 import re
 import socket
-import sqlite3
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,19 +174,6 @@ async def data_until(client: RawClient, end: bytes) -> bytes:
         body += await client.reader.readexactly(size)
         await client.reader.readexactly(2)
     return body
-
-
-@contextlib.contextmanager
-def locked(db: Path) -> Iterator[sqlite3.Connection]:
-    """Hold the write lock of a file, as a foreign program would."""
-    connection = sqlite3.connect(db, isolation_level=None)
-    try:
-        connection.execute("BEGIN IMMEDIATE")
-        yield connection
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        connection.close()
 
 
 def narrow(port: int) -> socket.socket:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.living import RawClient
+from tests.locking import locked
 from tests.scripted_upstream import (
     CHAT,
     DONE,
@@ -24,7 +25,6 @@ from tests.wire.scene import (
     chunk,
     data_until,
     dechunked,
-    locked,
     scene,
     to_the_end,
 )

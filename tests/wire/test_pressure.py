@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.living import RawClient
+from tests.locking import locked
 from tests.scripted_upstream import (
     CHAT,
     DONE,
@@ -23,7 +24,6 @@ from tests.wire.scene import (
     Scene,
     chunk,
     dechunked,
-    locked,
     narrow,
     scene,
     to_the_end,

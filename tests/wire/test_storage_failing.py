@@ -6,13 +6,15 @@ from typing import Any
 
 import pytest
 
+from tests.living import RawClient
+from tests.locking import locked
 from tests.scripted_upstream import (
     CHAT,
     DONE,
     STREAMED,
     completion,
 )
-from tests.wire.scene import CHAT_PATH, Scene, locked, scene, to_the_end
+from tests.wire.scene import CHAT_PATH, Scene, scene, to_the_end
 from tests.wire.test_holding import plainly, streaming
 
 pytestmark = pytest.mark.anyio
@@ -35,23 +37,27 @@ async def get(at: Scene, path: str) -> tuple[int, bytes]:
         return status, await client.body(headers)
 
 
+async def ask(client: RawClient, *lines: str) -> tuple[int, dict[str, str], bytes]:
+    """Send a plain call; return the answer's status, headers and body."""
+    await client.post(CHAT_PATH, CHAT, *lines)
+    status, headers = await client.head()
+    return status, headers, await client.body(headers)
+
+
 async def test_d8_fail_closed_refuses_before_the_upstream_is_asked(
     tmp_path: Path,
 ) -> None:
     """And takes traffic again without a restart once the disk is back."""
     async with scene(tmp_path, plainly, **CLOSED) as at, at.client() as client:
         with locked(at.db):
-            await client.post(CHAT_PATH, CHAT)
-            status, headers = await client.head()
-            await client.body(headers)
+            status, headers, _ = await ask(client)
             assert (503, "yes") == (
                 status,
                 headers["x-spiritsafe-upstream-contacted"],
             )
             assert "no" == headers["x-spiritsafe-recorded"]
-            await client.post(CHAT_PATH, CHAT)
-            status, headers = await client.head()
-            told = json.loads(await client.body(headers))["error"]
+            status, headers, body = await ask(client)
+            told = json.loads(body)["error"]
             assert 503 == status
             assert "1" == headers["retry-after"]
             assert "no" == headers["x-spiritsafe-upstream-contacted"]
@@ -61,10 +67,9 @@ async def test_d8_fail_closed_refuses_before_the_upstream_is_asked(
             assert 503 == (await get(at, "/readyz"))[0]
         while (await get(at, "/readyz"))[0] != 200:
             pass
-        await client.post(CHAT_PATH, CHAT)
-        status, headers = await client.head()
+        status, headers, body = await ask(client)
         assert (200, "yes") == (status, headers["x-spiritsafe-recorded"])
-        assert completion() == await client.body(headers)
+        assert completion() == body
         accounts = await at.accounts()
     assert ({"storage_failed": 1}, 1) == (accounts.unrecorded, accounts.complete)
     assert accounts.balanced
@@ -93,9 +98,7 @@ async def test_f13_fail_closed_withholds_an_end_whose_commit_takes_too_long(
     settings = {**CLOSED, "hold_timeout_s": 0.05}
     async with scene(tmp_path, plainly, **settings) as at, at.client() as client:
         with locked(at.db):
-            await client.post(CHAT_PATH, CHAT)
-            status, headers = await client.head()
-            await client.body(headers)
+            status, headers, _ = await ask(client)
             assert (503, "no") == (status, headers["x-spiritsafe-recorded"])
         (kept,) = await at.settled()
     assert "complete" == kept.row.state
@@ -105,10 +108,9 @@ async def test_d8_fail_open_goes_on_and_counts(tmp_path: Path) -> None:
     async with scene(tmp_path, plainly, **NO_SPOOL) as at, at.client() as client:
         with locked(at.db):
             for _ in range(4):
-                await client.post(CHAT_PATH, CHAT)
-                status, headers = await client.head()
+                status, headers, body = await ask(client)
                 assert (200, "no") == (status, headers["x-spiritsafe-recorded"])
-                assert completion() == await client.body(headers)
+                assert completion() == body
             assert (await get(at, "/healthz"))[1].startswith(b"failed")
         while (await get(at, "/healthz"))[1] != b"ok\n":
             pass
@@ -119,10 +121,9 @@ async def test_d8_fail_open_goes_on_and_counts(tmp_path: Path) -> None:
 async def test_d8_a_spooled_exchange_counts_as_stored(tmp_path: Path) -> None:
     async with scene(tmp_path, plainly) as at, at.client() as client:
         with locked(at.db):
-            await client.post(CHAT_PATH, CHAT)
-            status, headers = await client.head()
+            status, headers, body = await ask(client)
             assert (200, "yes") == (status, headers["x-spiritsafe-recorded"])
-            assert completion() == await client.body(headers)
+            assert completion() == body
             assert {"spooled": 1} == (await at.accounts()).unrecorded
         while (await at.accounts()).unrecorded:
             pass
@@ -136,13 +137,9 @@ async def test_d8_unrecorded_traffic_passes_while_fail_closed_refuses(
     """What was never to be recorded needs no storage."""
     async with scene(tmp_path, plainly, **CLOSED) as at, at.client() as client:
         with locked(at.db):
-            await client.post(CHAT_PATH, CHAT)
-            _, headers = await client.head()
-            await client.body(headers)
-            await client.post(CHAT_PATH, CHAT, "x-spiritsafe-record: off")
-            status, headers = await client.head()
-            assert completion() == await client.body(headers)
-    assert 200 == status
+            await ask(client)
+            status, _, body = await ask(client, "x-spiritsafe-record: off")
+    assert (200, completion()) == (status, body)
 
 
 async def test_d8_fail_closed_stops_at_the_low_watermark(tmp_path: Path) -> None:
@@ -152,9 +149,7 @@ async def test_d8_fail_closed_stops_at_the_low_watermark(tmp_path: Path) -> None
     async with scene(tmp_path, plainly, **settings) as at, at.client() as client:
         assert b"degraded: the disk is nearly full\n" == (await get(at, "/healthz"))[1]
         assert 503 == (await get(at, "/readyz"))[0]
-        await client.post(CHAT_PATH, CHAT)
-        status, headers = await client.head()
-        await client.body(headers)
+        status, headers, _ = await ask(client)
         assert (503, "recorder_storage_low") == (status, headers["x-spiritsafe-error"])
         assert [] == at.upstream.requests
     (tmp_path / "open").mkdir()
@@ -164,7 +159,6 @@ async def test_d8_fail_closed_stops_at_the_low_watermark(tmp_path: Path) -> None
         at.client() as client,
     ):
         assert 200 == (await get(at, "/readyz"))[0]
-        await client.post(CHAT_PATH, CHAT)
-        _, headers = await client.head()
-        assert completion() == await client.body(headers)
+        _, headers, body = await ask(client)
+        assert completion() == body
         assert "yes" == headers["x-spiritsafe-recorded"]
