@@ -27,6 +27,7 @@ from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
+from proxy.schemas.judge import Judge
 from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings, is_loopback
 from proxy.stored.serve import Stored
@@ -159,10 +160,7 @@ class App:
             through=through,
         )
         forward = Forward(
-            Wiring(
-                *(settings, self._recorder, self._meters, self._clock),
-                masker=settings.masker(),
-            ),
+            self._wiring(stack),
             self._upstreams,
             through,
             budgets=memory,
@@ -183,6 +181,16 @@ class App:
             most_at_once=settings.max_requests_at_once,
         )
         return forward
+
+    def _wiring(self, stack: AsyncExitStack) -> Wiring:
+        judge = Judge()
+        stack.push_async_callback(judge.close)
+        return Wiring(
+            *(self._settings, self._recorder, self._meters, self._clock),
+            judge=judge,
+            registry=lambda: self._registrar.registry,
+            masker=self._settings.masker(),
+        )
 
     def _routes(
         self, stack: AsyncExitStack, db: Path, readers: Readers, memory: Budgets
