@@ -62,7 +62,6 @@ class App:
         self._callers: Callers
         self._dispatch: Dispatch
         self._house: Housekeeping
-        self._registrar: Registrar
         self._strangers = Strangers(
             settings.served_names,
             everyone=not is_loopback(settings.listen) or settings.is_unix,
@@ -75,6 +74,7 @@ class App:
         )
         self.clients: Callable[[], int] = int
         self.own: Own
+        self.registrar: Registrar
 
     @property
     def recovered(self) -> RecoveryReport:
@@ -108,7 +108,7 @@ class App:
                     clock=self._clock.wall_us,
                 )
             )
-            self._registrar = await Registrar.open(
+            self.registrar = await Registrar.open(
                 self._recorder, clock=self._clock.wall_us
             )
             index = await self._indexed(stack, db)
@@ -188,7 +188,7 @@ class App:
         return Wiring(
             *(self._settings, self._recorder, self._meters, self._clock),
             judge=judge,
-            registry=lambda: self._registrar.registry,
+            registry=lambda: self.registrar.registry,
             masker=self._settings.masker(),
         )
 
@@ -205,6 +205,7 @@ class App:
             recorder=self._recorder,
             bodies=memory.answers,
             stopping=lambda: self.draining,
+            registrar=self.registrar,
         )
         return [
             Route("/healthz", self._healthz),
@@ -254,7 +255,7 @@ class App:
         return await self._house.serve(request, self._clock.wall_us)
 
     async def _register(self, request: Request) -> Response:
-        return await self._house.register(request, self._registrar)
+        return await self._house.register(request, self.registrar)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")

@@ -6,6 +6,7 @@
     │   ├── HostError          400  no `Host`, two, or one that is none
     │   ├── WhoError           401  no key, or none that reads here
     │   ├── OriginError        403  a foreign page sent it
+    │   ├── ForbiddenError     403  what is the operator's alone
     │   ├── ControlError       400  an `x-spiritsafe-…` header
     │   ├── ValueRefused       400  a query parameter or a member of a body
     │   ├── NotFoundError      404  no such route or upstream
@@ -100,6 +101,13 @@ class OriginError(ClientError):
 
     status_hint = 403
     default_code = "foreign_origin"
+
+
+class ForbiddenError(ClientError):
+    """The request asks for what only the operator may."""
+
+    status_hint = 403
+    default_code = "operator_only"
 
 
 class UnknownHostError(ClientError):
