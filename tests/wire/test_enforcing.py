@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from storage.schemas import Policy, Rule
+from tests.locking import locked
 from tests.scripted_upstream import (
     DONE,
     RawRequest,
@@ -41,7 +42,7 @@ async def asked(
         return status, told, await client.body(told)
 
 
-def saying(*texts: str, wait: int = 0) -> Script:
+def saying(*texts: str) -> Script:
     """Answer with these texts, one after the other, and then with the last."""
     left = list(texts)
 
@@ -273,3 +274,25 @@ async def test_nobody_is_asked_again_once_the_client_has_left(
         kept = await it.settled()
         assert before == len(it.upstream.requests) == len(kept)
         assert "client_left" in kept[-1].flags
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"), [("fail_closed", 503), ("fail_open", 200)]
+)
+async def test_d8_under_fail_closed_alone_a_repair_needs_its_attempts_stored(
+    tmp_path: Path, policy: str, status: int
+) -> None:
+    """What is not stored is withheld then, and nothing is asked in its place."""
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    limits: dict[str, Any] = {"max_spool_bytes": 0, "reserve_bytes": 0}
+    async with scene(
+        tmp_path,
+        saying(WRONG, RIGHT),
+        on_storage_failure=policy,
+        hold_timeout_s=0.2,
+        **limits,
+    ) as it:
+        with locked(it.db):
+            told, headers, _ = await asked(it, asking())
+        assert (status, "no") == (told, headers["x-spiritsafe-recorded"])
+        assert (1 if status == 503 else 2) == len(it.upstream.requests)
