@@ -123,19 +123,24 @@ async def test_what_is_truncated_or_refused_passes(
         assert (200, body, verdict) == (status, data, headers["x-spiritsafe-verdict"])
 
 
-async def test_a_held_stream_that_breaks_off_is_an_error(tmp_path: Path) -> None:
-    await registered(tmp_path / "s.db", ALL, policy="enforce")
+@pytest.mark.parametrize(
+    ("said", "verdict"), [(RIGHT[:5], "truncated"), (WRONG, "invalid")]
+)
+async def test_a_held_stream_that_breaks_off_is_the_upstreams_error(
+    tmp_path: Path, said: str, verdict: str
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
 
     async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.events(delta(RIGHT[:5]), end=False)
+        await wire.events(delta(said), end=False)
         wire.close()
 
     async with scene(tmp_path, script) as it:
         status, headers, _ = await asked(it, asking(stream=True))
-        assert 502 == status
-        assert "upstream_truncated" in headers["x-spiritsafe-error"]
+        assert (502, verdict) == (status, headers["x-spiritsafe-verdict"])
+        assert "upstream_truncated" == headers["x-spiritsafe-error"]
         kept = await it.one()
-        assert ("incomplete", "truncated") == (kept.row.state, kept.row.verdict)
+        assert ("incomplete", verdict) == (kept.row.state, kept.row.verdict)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -296,3 +301,19 @@ async def test_d8_under_fail_closed_alone_a_repair_needs_its_attempts_stored(
             told, headers, _ = await asked(it, asking())
         assert (status, "no") == (told, headers["x-spiritsafe-recorded"])
         assert (1 if status == 503 else 2) == len(it.upstream.requests)
+
+
+async def test_who_leaves_during_the_commit_has_nothing_asked_again(
+    tmp_path: Path,
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    async with scene(tmp_path, saying(WRONG)) as it:
+        async with it.client() as client:
+            with locked(it.db):
+                await client.post(CHAT_PATH, asking())
+                await it.something_waits()
+                client.reset()
+                await it.accounts()
+        (kept,) = await it.settled()
+        assert 1 == len(it.upstream.requests)
+        assert ("asked_again",) == kept.flags
