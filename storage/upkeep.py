@@ -14,6 +14,7 @@ from storage import changes
 from storage.engines.scrub import FIRST, Scrub
 from storage.engines.sqlite import give_back, write_anew
 from storage.errors import StorageError, StorageFailed
+from storage.index.behind import Behind
 from storage.recorder import Recorder
 from storage.retention import Done, Policy, Retention, used_bytes
 
@@ -60,13 +61,13 @@ class Upkeep:
         recorder: Recorder,
         path: Path,
         *,
-        indexed: bool = False,
+        index: Behind | None = None,
         pause_ratio: float = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recorder = recorder
         self._path = path
-        self._indexed = indexed
+        self._index = index
         self._pause_ratio = pause_ratio
         self._monotonic = monotonic
         self._scrub: Scrub | None = None
@@ -115,17 +116,13 @@ class Upkeep:
 
         Raises: `StorageFailed`; `ValueError` where the file was made before 0004.
         """
-        looked = await self._index_looked()
+        forgot = await self._index_forgot()
+        return await self.cleanse() and forgot
+
+    async def cleanse(self) -> bool:
+        """Clean up the file alone, as the index sees to itself. Raises: as `finish`."""
         await self._shrink()
-        return await self._cleanse() and looked
-
-    async def convert(self) -> None:
-        """Write a file made before 0004 anew, so that it can be cleaned.
-
-        Takes as much room again, and time; nobody else may be at work on the file.
-        """
-        if not await self._recorder.apply(partial(_number, query="PRAGMA auto_vacuum")):
-            await self._recorder.apply(write_anew)
+        return await self._cleanse()
 
     async def used_bytes(self) -> int:
         """Return the size of the file without what is free in it."""
@@ -145,12 +142,15 @@ class Upkeep:
         after = await self.used_bytes()
         return Report(0, done.stripped, done.removed, clean, before, after)
 
-    async def _index_looked(self) -> bool:
-        """Wait until the index has nothing to look at again."""
-        if not self._indexed:
+    async def _index_forgot(self) -> bool:
+        """Wait until the index has forgotten what was removed."""
+        index = self._index
+        if index is None:
             return True
         for _ in range(int(_PATIENCE_S / _PAUSE_S)):
-            if not await self._recorder.apply(partial(_number, query=_CHANGED)):
+            index.hurry()
+            waiting = await self._recorder.apply(partial(_number, query=_CHANGED))
+            if not waiting and index.clean:
                 return True
             await asyncio.sleep(_PAUSE_S)
         return False
@@ -215,6 +215,15 @@ async def keep_up(
                 said = str(exc)
                 _log.warning("what was removed is not cleaned up yet: %s", exc)
         await asyncio.sleep(max(pause_s, 10 * (time.monotonic() - started_s)))
+
+
+async def convert(recorder: Recorder) -> None:
+    """Write a file made before 0004 anew, so that it can be cleaned.
+
+    Takes as much room again, and time; nobody else may be at work on the file.
+    """
+    if not await recorder.apply(partial(_number, query="PRAGMA auto_vacuum")):
+        await recorder.apply(write_anew)
 
 
 def _number(connection: sqlite3.Connection, *, query: str) -> int:

@@ -1,7 +1,6 @@
 """Looks again at rows that ended, changed or were removed since they were indexed.
 
-A row leaves the list of the changed only once the index tells the same on disk, and
-nothing of what was removed is left in it.
+A row leaves the list of the changed only once the index tells the same on disk.
 """
 
 import sqlite3
@@ -12,6 +11,7 @@ from pyroaring import BitMap
 
 from storage.engines.sqlite import transaction
 from storage.index import texts
+from storage.index.cleansing import note_dropped
 from storage.index.documents import documents
 from storage.index.facets import TOOL, Row, add_rows, is_open, rows_of, seq_of
 from storage.index.file import BLOCK_ROWS, TEXT_ROWS, synced
@@ -63,11 +63,11 @@ def look_again(shelf: Shelf, read: Reader | None, settle: Settle) -> bool:
         shelf.block(number).save()
         if len(rows) < len(seqs):
             shelf.fields.drop_unused()
-    shelf.clean = shelf.clean and len(rows) == len(seqs)
-    if shelf.scrub():
-        done = [s for s in seqs if s // TEXT_ROWS not in again and s in changed]
-        if done:
-            settle(_settling(done, rows))
+        if not kept.issuperset(done := {*changed} & {*seqs}):
+            note_dropped(shelf.index)
+    settled = [s for s in done if s // TEXT_ROWS not in again]
+    if settled:
+        settle(_settling(settled, rows))
     return True
 
 
@@ -174,6 +174,5 @@ def mend(shelf: Shelf, read: Reader | None) -> bool:
         with synced(shelf.index):
             texts.swap(shelf.index, part)
             shelf.index.execute("DELETE FROM torn WHERE part = ?", (part,))
-        shelf.clean = False
-        shelf.scrub()
+            note_dropped(shelf.index)
     return True

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from storage.engines.sqlite import checkpoint, transaction
+from storage.engines.sqlite import transaction
 
 BLOCK_ROWS = 65_536
 """One container of a roaring bitmap: at most 8 kB for each value of a field."""
@@ -22,7 +22,7 @@ SPAN_ROWS = 1024
 
 # Of these tables, counted up with each change of their meaning: an index of another
 # number is thrown away and made again.
-FORMAT = 1
+FORMAT = 2
 _APPLICATION_ID = 0x53616669  # "Safi"
 
 _BUSY_S = 0.5  # what a cut of the log waits for readers
@@ -71,6 +71,7 @@ def _opened(path: Path) -> sqlite3.Connection:
         _refuse_others(_format(connection))
         for pragma in (
             f"page_size = {_PAGE_BYTES}",
+            "auto_vacuum = INCREMENTAL",  # tells which pages a scrub may touch
             "journal_mode = WAL",
             "synchronous = NORMAL",
             "secure_delete = ON",  # removed text must not be left in it
@@ -125,11 +126,6 @@ def synced(connection: sqlite3.Connection) -> Iterator[None]:
             yield
     finally:
         connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def scrub(connection: sqlite3.Connection) -> bool:
-    """Leave nothing in the log of what was removed; False while a reader holds it."""
-    return checkpoint(connection, "TRUNCATE")
 
 
 def _refuse_others(its: tuple[int, int]) -> None:

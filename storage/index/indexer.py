@@ -21,6 +21,7 @@ from storage.index.again import (
     mend,
     settle_never_seen,
 )
+from storage.index.cleansing import Cleansing, is_clean
 from storage.index.facets import add_rows, is_open, rows_after, seq_of
 from storage.index.file import BLOCK_ROWS, TEXT_ROWS
 from storage.index.shelf import Shelf
@@ -39,7 +40,8 @@ class Indexer:
 
     Shapes: `read` tells the words of an exchange, without it none are indexed;
     `settle` lets who writes the database run a change, by default this does. The rows
-    of which facets and words are missing are told in `rows_behind`, `words_behind`.
+    of which facets and words are missing are told in `rows_behind`, `words_behind`, and
+    whether its file has no byte of what it was told to forget in `clean`.
     """
 
     def __init__(
@@ -52,19 +54,22 @@ class Indexer:
     ) -> None:
         self.rows_behind = 0
         self.words_behind = 0
+        self.clean = False
         self._database = database
         self._read = read
         self._settle = settle or self._alone
         self._monotonic = monotonic
         self._shelf: Shelf | None = None
+        self._cleansing = Cleansing(database, monotonic)
 
-    def step(self, slice_s: float = SLICE_S) -> bool:
+    def step(self, slice_s: float = SLICE_S, *, hurried: bool = True) -> bool:
         """Do one slice of what there is to do; return whether there was anything.
 
+        Shapes: `hurried` as in `Cleansing.step`.
         Raises: as `storage.index.shelf.Shelf`; the next step begins anew.
         """
         try:
-            return self._step(self.open(), slice_s)
+            return self._step(self.open(), slice_s, hurried=hurried)
         except BaseException:
             self.close()
             raise
@@ -79,13 +84,15 @@ class Indexer:
     def close(self) -> None:
         """Close both files; the next step opens them again."""
         shelf, self._shelf = self._shelf, None
+        self.clean = False
+        self._cleansing.give_up()
         if shelf is not None:
             shelf.close()
 
-    def _step(self, shelf: Shelf, slice_s: float) -> bool:
+    def _step(self, shelf: Shelf, slice_s: float, *, hurried: bool) -> bool:
         until = self._monotonic() + slice_s
-        busy = look_again(shelf, self._read, self._settle)
-        busy = settle_never_seen(shelf, self._settle) or busy
+        busy = look_again(shelf, self._read, self._settled)
+        busy = settle_never_seen(shelf, self._settled) or busy
         rows = max(int(_ROWS_PER_S * slice_s), 1)
         busy = self._facets(shelf, rows) or busy
         while self._read is not None and self._monotonic() < until:
@@ -94,6 +101,7 @@ class Indexer:
             busy = True
         if self._read is None:
             busy = mend(shelf, None) or busy
+        busy = self._cleansing.step(shelf.index, hurried=hurried) or busy
         self._measure(shelf)
         return busy
 
@@ -134,6 +142,12 @@ class Indexer:
         progress = shelf.progress
         self.rows_behind = max(last - progress.indexed, 0)
         self.words_behind = max(last - progress.worded, 0)
+        self.clean = is_clean(shelf.index)
+
+    def _settled(self, change: Change) -> None:
+        """Have a change made, after which nobody may think that all is clean yet."""
+        self.clean = False
+        self._settle(change)
 
     def _alone(self, change: Change) -> None:
         """Change the database ourselves; `DatabaseInUse` while it is another's."""

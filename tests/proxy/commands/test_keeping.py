@@ -73,13 +73,19 @@ def test_what_is_removed_leaves_no_byte(file: tuple[Path, dict[str, str]]) -> No
     assert b"once more" in data
 
 
-def test_the_index_forgets_it_too(file: tuple[Path, dict[str, str]]) -> None:
+@pytest.mark.parametrize("how", ["rm", "prune"])
+def test_the_index_forgets_it_too(file: tuple[Path, dict[str, str]], how: str) -> None:
     db, ids = file
+    out("tag", ids["tools"], "--add", "keysecret=valuesecret", "--db", db)
     assert list(catch_up(db, said))
-    words = index_path(db).read_bytes()
-    assert b"weather" in words or b"rain" in words
-    out("rm", ids["tools"], "--db", db)
-    for gone in (b"weather", b"rain"):
+    index = index_path(db).read_bytes()
+    assert b"weather" in index or b"rain" in index
+    assert b"valuesecret" in index
+    if how == "rm":
+        out("rm", ids["tools"], "--db", db)
+    else:
+        out("prune", "--rows-days", "1e-9", "--db", db)
+    for gone in (b"weather", b"rain", b"keysecret", b"valuesecret"):
         assert gone not in held(db)
 
 
