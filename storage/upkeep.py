@@ -4,7 +4,7 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from storage.errors import StorageError, StorageFailed
 from storage.index.behind import Behind
 from storage.recorder import Recorder
 from storage.retention import Done, Policy, Retention, used_bytes
+from storage.seldom import Seldom
 
 _log = logging.getLogger(__name__)
 
@@ -194,27 +195,55 @@ async def keep_up(
 ) -> None:
     """Retain in the background, for ever, and clean up after whoever removed.
 
-    The next look comes no sooner than ten times what the last one took: all of a large
-    file is gone through to clean it.
+    To clean it all of a file is gone through: seldom, and nothing waits for it.
     """
-    cleaned = 0  # how often content had gone when all was clean; each start cleans
-    said = ""
-    while True:
+
+    async def retain() -> None:
+        if not retention.policy.keeps_all:
+            await upkeep.sweep(retention, now_at=clock())
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_again(retain, upkeep, pause_s=pause_s))
+        tasks.create_task(_again(_Cleaning(upkeep).step, upkeep, pause_s=pause_s))
+
+
+class _Cleaning:
+    """Cleans up once content went; what goes meanwhile shares the next pass."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+        self._seldom = Seldom()
+        self._cleaned = 0  # how often content had gone; so each start cleans
+
+    async def step(self) -> None:
+        if not self._seldom.due:
+            return
+        dropped = await self._upkeep.dropped()
+        if dropped == self._cleaned:
+            return
         started_s = time.monotonic()
         try:
-            if upkeep.possible and not retention.policy.keeps_all:
-                await upkeep.sweep(retention, now_at=clock())
+            if await self._upkeep.cleanse():
+                self._cleaned = dropped
+        finally:
+            self._seldom.rest(time.monotonic() - started_s)
+
+
+async def _again(
+    step: Callable[[], Awaitable[None]], upkeep: Upkeep, *, pause_s: float
+) -> None:
+    said = ""
+    while True:
+        try:
             if upkeep.possible:
-                dropped = await upkeep.dropped()
-                if dropped != cleaned and await upkeep.finish():
-                    cleaned = dropped
+                await step()
         except StorageFailed:
             pass  # storage in trouble says so itself
         except (StorageError, sqlite3.Error, OSError, ValueError) as exc:
             if str(exc) != said:
                 said = str(exc)
                 _log.warning("what was removed is not cleaned up yet: %s", exc)
-        await asyncio.sleep(max(pause_s, 10 * (time.monotonic() - started_s)))
+        await asyncio.sleep(pause_s)
 
 
 async def convert(recorder: Recorder) -> None:
