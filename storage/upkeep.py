@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from storage import changes
-from storage.engines.scrub import FIRST, Scrub
+from storage.engines.scrub import FIRST, Scrub, can_scrub
 from storage.engines.sqlite import give_back, write_anew
 from storage.errors import StorageError, StorageFailed
 from storage.index.behind import Behind
@@ -39,7 +39,8 @@ _CHANGED = "SELECT count(*) FROM (SELECT 1 FROM changed LIMIT 1)"
 class Report(msgspec.Struct, frozen=True):
     """What became of a request to change what is kept.
 
-    Shapes: `clean` when no byte of what was removed is left in file, log and index.
+    Shapes: `clean` when no byte of what was removed is left in file, log and index;
+    where it cannot be for now, `why` tells the reason.
     Units: bytes of the file in use, before and after.
     """
 
@@ -49,6 +50,7 @@ class Report(msgspec.Struct, frozen=True):
     clean: bool = True
     bytes_before: int = 0
     bytes_after: int = 0
+    why: str = ""
 
 
 class Upkeep:
@@ -139,9 +141,13 @@ class Upkeep:
         return await self._recorder.apply(partial(_number, query=_DROPPED))
 
     async def _report(self, done: Done, before: int) -> Report:
-        clean = await self.finish()
+        clean, why = False, ""
+        try:
+            clean = await self.finish()
+        except (ValueError, OSError) as exc:
+            why = str(exc)
         after = await self.used_bytes()
-        return Report(0, done.stripped, done.removed, clean, before, after)
+        return Report(0, done.stripped, done.removed, clean, before, after, why)
 
     async def _index_forgot(self) -> bool:
         """Wait until the index has forgotten what was removed."""
@@ -251,7 +257,7 @@ async def convert(recorder: Recorder) -> None:
 
     Takes as much room again, and time; nobody else may be at work on the file.
     """
-    if not await recorder.apply(partial(_number, query="PRAGMA auto_vacuum")):
+    if not await recorder.apply(can_scrub):
         await recorder.apply(write_anew)
 
 

@@ -22,6 +22,10 @@ from storage.wishes import Wish
 
 MOST_KEY, MOST_VALUE = 64, 512  # characters, as the API has it
 _AT_ONCE = 500
+_BUSY = (
+    "somebody reads the file, or its index is being made: some bytes of what was "
+    "removed may be left. 'spiritsafe prune' tries again"
+)
 _MIB = 1024 * 1024
 
 
@@ -100,10 +104,7 @@ def _tell(report: Report, done: str, *, as_json: bool) -> int:
         if freed := report.bytes_before - report.bytes_after:
             printing.say(f"{freed / _MIB:.1f} MiB less in use")
     if not report.clean:
-        printing.tell(
-            "spiritsafe: somebody reads the file, or its index is being made: some "
-            "bytes of what was removed may be left. 'spiritsafe prune' tries again"
-        )
+        printing.tell(f"spiritsafe: {report.why or _BUSY}")
         return 1
     return 0
 

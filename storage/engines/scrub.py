@@ -28,6 +28,11 @@ _BLOCK = struct.Struct(">HH")
 _HEAD_BYTES = {2: 12, 5: 12, 10: 8, 13: 8}  # by the kind of a tree's page
 
 
+OLD = (
+    "the file was made by an older version, so what is removed may stay in its unused "
+    "bytes: stop the server and run 'spiritsafe prune' once, which writes it anew"
+)
+
 FIRST = 2  # the page of the first pointer map; what it tells of follows it
 
 
@@ -56,9 +61,8 @@ class Scrub:
         """
         if self.is_of_another:
             raise ValueError("the file is another one now")
-        (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
-        if not mode:
-            raise ValueError("the file does not tell which of its pages are trees")
+        if not can_scrub(connection):
+            raise ValueError(OLD)
         (size,) = connection.execute("PRAGMA page_size").fetchone()
         if not _cut_at_once(connection):
             return at
@@ -95,6 +99,11 @@ class Scrub:
                         wrote = True
         if wrote:
             os.fsync(self._file)
+
+
+def can_scrub(connection: sqlite3.Connection) -> bool:
+    """Return whether a file tells which of its pages are trees."""
+    return bool(connection.execute("PRAGMA auto_vacuum").fetchone()[0])
 
 
 def _cut_at_once(connection: sqlite3.Connection) -> bool:

@@ -3,7 +3,9 @@
 import asyncio
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -166,6 +168,34 @@ def test_a_server_that_owns_the_file_does_it(tmp_path: Path, where: str) -> None
             assert rows(db) == {}
 
     asyncio.run(serve())
+
+
+def test_a_file_of_an_older_version_is_told_of(tmp_path: Path) -> None:
+    """A server cannot clean it, and says so; a command alone writes it anew first."""
+    db = tmp_path / "a.db"
+    ids = recorded(db)
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+
+    async def serve() -> None:
+        async with (
+            scripted_upstream(script) as upstream,
+            living_proxy(db, upstream.url, reserve_bytes=0),
+        ):
+            for command in (("rm", ids["plain"]), ("prune", "--bodies-days", "1")):
+                asked = (*command, "--db", db)
+                done = await asyncio.to_thread(spiritsafe, *asked)
+                assert done.returncode == 1
+                assert b"run 'spiritsafe prune' once" in done.stderr
+            assert ids["plain"] not in rows(db)
+
+    asyncio.run(serve())
+    assert "run 'spiritsafe prune' once" in " ".join(out("doctor", "--db", db).split())
+    out("prune", "--db", db)
+    assert "prune" not in out("doctor", "--db", db)
+    assert b"answer to hi" not in held(db)
 
 
 def test_only_who_reads_the_owner_file_may_ask(tmp_path: Path) -> None:
