@@ -15,6 +15,7 @@ from storage.engines.scrub import FIRST, Scrub, can_scrub
 from storage.engines.sqlite import give_back, write_anew
 from storage.errors import StorageError, StorageFailed
 from storage.index.behind import Behind
+from storage.index.file import index_path
 from storage.recorder import Recorder
 from storage.retention import Done, Policy, Retention, used_bytes
 from storage.seldom import Seldom
@@ -127,6 +128,12 @@ class Upkeep:
         await self._shrink()
         return await self._cleanse()
 
+    async def forget_changes(self) -> None:
+        """Empty the list of what an index has to look at again, where there is none."""
+        path = index_path(self._path)
+        if self._index is None and await self._changes():
+            await self._recorder.change(partial(_forget_changes, index=path))
+
     async def used_bytes(self) -> int:
         """Return the size of the file without what is free in it."""
         return await self._recorder.apply(used_bytes)
@@ -153,14 +160,17 @@ class Upkeep:
         """Wait until the index has forgotten what was removed."""
         index = self._index
         if index is None:
+            await self.forget_changes()
             return True
         for _ in range(int(_PATIENCE_S / _PAUSE_S)):
             index.hurry()
-            waiting = await self._recorder.apply(partial(_number, query=_CHANGED))
-            if not waiting and index.clean:
+            if not await self._changes() and index.clean:
                 return True
             await asyncio.sleep(_PAUSE_S)
         return False
+
+    async def _changes(self) -> bool:
+        return bool(await self._recorder.apply(partial(_number, query=_CHANGED)))
 
     async def _shrink(self) -> None:
         left, before = 1, 0
@@ -222,6 +232,7 @@ class _Cleaning:
         self._cleaned = 0  # how often content had gone; so each start cleans
 
     async def step(self) -> None:
+        await self._upkeep.forget_changes()
         if not self._seldom.due:
             return
         dropped = await self._upkeep.dropped()
@@ -259,6 +270,11 @@ async def convert(recorder: Recorder) -> None:
     """
     if not await recorder.apply(can_scrub):
         await recorder.apply(write_anew)
+
+
+def _forget_changes(connection: sqlite3.Connection, *, index: Path) -> None:
+    if not index.exists():  # one that is made from now on reads all rows as they are
+        connection.execute("DELETE FROM changed")
 
 
 def _number(connection: sqlite3.Connection, *, query: str) -> int:
