@@ -12,6 +12,7 @@ from proxy.commands.opening import found, opened
 from proxy.commands.wishing import fulfil
 from proxy.housekeeping import policy_of
 from proxy.said import said
+from proxy.settings import MOST_BYTES, MOST_DAYS
 from storage.errors import BadQuery
 from storage.queries.language import parse
 from storage.queries.pages import page
@@ -80,6 +81,13 @@ def prune(
     as_json: bool = False,
 ) -> int:
     """Let go what the settings, or these flags, keep no longer."""
+    for flag, value, most in (
+        ("--bodies-days", bodies_days, MOST_DAYS),
+        ("--rows-days", rows_days, MOST_DAYS),
+        ("--most-bytes", most_bytes, MOST_BYTES),
+    ):
+        if value is not None and value > most:
+            raise WrongUse(f"{flag}: the most is {most}")
     path = database(db)
     with opened(path):
         pass  # there is a file of ours

@@ -129,6 +129,9 @@ def test_prune_takes_what_is_old(file: tuple[Path, dict[str, str]]) -> None:
         (("tag", "ex_0", "--add", "x=a\nb"), 2, "up to 512"),
         (("prune", "--rows-days", "-1"), 2, "--rows-days"),
         (("prune", "--rows-days", "nan"), 2, "--rows-days"),
+        (("prune", "--rows-days", "1e300"), 2, "--rows-days: the most is 36500"),
+        (("prune", "--bodies-days", "inf"), 2, "--bodies-days: the most is 36500"),
+        (("prune", "--most-bytes", "9" * 400), 2, "--most-bytes: the most is"),
     ],
 )
 def test_what_cannot_be_is_told(
