@@ -50,7 +50,7 @@ async def kept(recorder: Recorder) -> None:
 
 
 def count(library: Library) -> int:
-    return len(library.page())
+    return library.count()
 
 
 def endless(library: Library) -> None:
