@@ -11,7 +11,7 @@ from storage.index.progress import Progress
 _MOST_BLOCKS = 2
 
 
-class Shelf:
+class Worktop:
     """One index open to write, and its database open to read.
 
     To be thrown away when a step fails: what it holds may not be in the file.
