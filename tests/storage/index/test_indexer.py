@@ -1,8 +1,11 @@
 """The indexer: what is recorded, changed and removed is told so by the index."""
 
+import asyncio
 import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
@@ -293,6 +296,27 @@ async def test_an_index_of_no_use_is_made_again(
     await bring_up(db, recorder)
     assert ([1], []) == find(db, Words("hello"))
     assert 0o600 == path.stat().st_mode & 0o777
+
+
+LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "rb+") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+"""
+
+
+async def test_an_index_opened_once_more_keeps_the_locks_of_its_readers(
+    db: Path, recorder: Recorder
+) -> None:
+    """Else another process may take the log away under them (howtocorrupt.html, 2.2)."""
+    await keep(recorder, exchange())
+    await bring_up(db, recorder)
+    with read(db) as index:
+        index.connection.execute("SELECT * FROM fields").fetchall()
+        await bring_up(db, recorder)
+        command = (sys.executable, "-c", LOCK, str(index_path(db)))
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True)
+        assert b"BlockingIOError" in done.stderr
 
 
 async def test_an_older_copy_of_the_file_gets_an_index_of_its_own(db: Path) -> None:
