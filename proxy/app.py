@@ -107,14 +107,16 @@ class App:
             )
             index = await self._indexed(stack, db)
             forward = self._assemble(stack, db, index)
-            async with self._tending(db, forward):
+            async with self._tending(db, forward, index):
                 yield self
 
     @asynccontextmanager
-    async def _tending(self, db: Path, forward: Forward) -> AsyncIterator[None]:
+    async def _tending(
+        self, db: Path, forward: Forward, index: Behind | None
+    ) -> AsyncIterator[None]:
         """Run what goes on beside the traffic."""
-        policy, indexed = policy_of(self._settings), self._settings.index
-        self._house = Housekeeping(db, self._recorder, policy, indexed=indexed)
+        policy = policy_of(self._settings)
+        self._house = Housekeeping(db, self._recorder, policy, index=index)
         async with asyncio.TaskGroup() as tasks:
             saver = tasks.create_task(forward.save_long_ones())
             keeper = tasks.create_task(self._house.keep(self._clock.wall_us))

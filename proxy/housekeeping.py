@@ -16,6 +16,7 @@ from starlette.responses import Response
 from proxy.settings import Settings
 from storage.engines.owner import tell
 from storage.errors import StorageError
+from storage.index.behind import Behind
 from storage.recorder import Recorder
 from storage.retention import Policy, Retention
 from storage.upkeep import Upkeep, keep_up
@@ -36,13 +37,13 @@ class Housekeeping:
     """Upkeep of one file while it is served."""
 
     def __init__(
-        self, db: Path, recorder: Recorder, policy: Policy, *, indexed: bool
+        self, db: Path, recorder: Recorder, policy: Policy, *, index: Behind | None
     ) -> None:
         self._db = db
         self._secret = secrets.token_hex(_SECRET_BYTES)
         self._retention = Retention(policy)
-        self._behind = Upkeep(recorder, db, indexed=indexed, pause_ratio=_PAUSE_RATIO)
-        self._asked = Upkeep(recorder, db, indexed=indexed)
+        self._behind = Upkeep(recorder, db, index=index, pause_ratio=_PAUSE_RATIO)
+        self._asked = Upkeep(recorder, db, index=index)
         self._turn = asyncio.Lock()  # one wish at a time
 
     def announce(self, address: str) -> None:

@@ -25,6 +25,9 @@ from proxy.upstream.settings import UpstreamSettings
 
 MIB = 1024 * 1024
 
+MOST_DAYS, MOST_BYTES = 36_500, 2**63 - 1
+"""Beyond these a time or a size cannot be written down."""
+
 FILE = Path("spiritsafe.toml")
 """Read where it is, in the working directory."""
 
@@ -161,18 +164,21 @@ class Settings(BaseSettings):
     keep_bodies_days: float = Field(
         default=0,
         ge=0,
+        le=MOST_DAYS,
         allow_inf_nan=False,
         description="Days after which only numbers and tags are kept; 0: for ever.",
     )
     keep_rows_days: float = Field(
         default=0,
         ge=0,
+        le=MOST_DAYS,
         allow_inf_nan=False,
         description="Days after which an exchange is removed; 0: never.",
     )
     max_file_bytes: int = Field(
         default=0,
         ge=0,
+        le=MOST_BYTES,
         description="Size of the file; failed, untagged, oldest go. 0: no bound.",
     )
     hold_timeout_s: float = Field(

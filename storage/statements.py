@@ -9,7 +9,7 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement, Insert, insert
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from storage.tables import callers, exchanges, nodes, parts, payloads, pieces, tags
+from storage.tables import callers, exchanges, nodes, parts, payloads, pieces
 
 _dialect = sqlite.dialect(paramstyle="qmark")
 
@@ -82,5 +82,4 @@ INSERT_PAYLOAD = _insert(payloads, "OR REPLACE")
 INSERT_PIECE = _insert(pieces)
 INSERT_NODE = _insert(nodes)
 INSERT_CALLER = _insert(callers, "OR IGNORE")
-INSERT_TAG = _insert(tags, "OR IGNORE")
 INSERT_PART = _insert(parts)

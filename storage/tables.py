@@ -136,15 +136,6 @@ nodes = Table(
 Index("nodes_chain", nodes.c.parent, nodes.c.piece, unique=True)
 Index("nodes_piece", nodes.c.piece)
 
-tags = Table(
-    "tags",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, primary_key=True),
-    Column("seq", Integer, primary_key=True),
-    sqlite_with_rowid=False,
-)
-
 # Rows changed or removed since they were written: the index beside the file has to look
 # at them again, and until then queries do not believe it.
 changed = Table("changed", metadata, Column("seq", Integer, primary_key=True))

@@ -94,7 +94,6 @@ class _Rows:
         self.bodies: list[bytes] = []  # those columns, `_PACKED` to a row
         self.packed_payloads: list[tuple[object, ...]] = []
         self.pieces: list[tuple[int, bytes, int, bytes]] = []
-        self.tags: list[tuple[str, str, int]] = []
         self.callers: list[tuple[str, str, int]] = []  # seen for the first time
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
         self.forgotten: list[int] = []  # what open rows had kept until now
@@ -235,8 +234,6 @@ class Writer:
         target.append(row)
         if exchange.project not in self._callers:
             self._meet(exchange, rows)
-        if exchange.tags:
-            rows.tags.extend((key, value, seq) for key, value in exchange.tags.items())
         keys = b"".join(exchange.answer_keys)
         kin = Kin(seq, thread, exchange.project, keys)
         self._parents.add(kin, node=node, completion_id=exchange.completion_id)
@@ -311,7 +308,6 @@ class Writer:
             (statements.INSERT_EXCHANGE, rows.new),
             (statements.REPLACE_EXCHANGE, rows.ended),
             (statements.INSERT_PAYLOAD, rows.packed_payloads),
-            (statements.INSERT_TAG, rows.tags),
             (statements.INSERT_CALLER, rows.callers),
             (statements.INSERT_PART, rows.parts),
         )

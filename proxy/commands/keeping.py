@@ -12,6 +12,7 @@ from proxy.commands.opening import found, opened
 from proxy.commands.wishing import fulfil
 from proxy.housekeeping import policy_of
 from proxy.said import said
+from proxy.settings import MOST_BYTES, MOST_DAYS
 from storage.errors import BadQuery
 from storage.queries.language import parse
 from storage.queries.pages import page
@@ -22,6 +23,10 @@ from storage.wishes import Wish
 
 MOST_KEY, MOST_VALUE = 64, 512  # characters, as the API has it
 _AT_ONCE = 500
+_BUSY = (
+    "somebody reads the file, or its index is being made: some bytes of what was "
+    "removed may be left. 'spiritsafe prune' tries again"
+)
 _MIB = 1024 * 1024
 
 
@@ -76,6 +81,13 @@ def prune(
     as_json: bool = False,
 ) -> int:
     """Let go what the settings, or these flags, keep no longer."""
+    for flag, value, most in (
+        ("--bodies-days", bodies_days, MOST_DAYS),
+        ("--rows-days", rows_days, MOST_DAYS),
+        ("--most-bytes", most_bytes, MOST_BYTES),
+    ):
+        if value is not None and value > most:
+            raise WrongUse(f"{flag}: the most is {most}")
     path = database(db)
     with opened(path):
         pass  # there is a file of ours
@@ -100,10 +112,7 @@ def _tell(report: Report, done: str, *, as_json: bool) -> int:
         if freed := report.bytes_before - report.bytes_after:
             printing.say(f"{freed / _MIB:.1f} MiB less in use")
     if not report.clean:
-        printing.tell(
-            "spiritsafe: somebody reads the file, or its index is being made: some "
-            "bytes of what was removed may be left. 'spiritsafe prune' tries again"
-        )
+        printing.tell(f"spiritsafe: {report.why or _BUSY}")
         return 1
     return 0
 

@@ -26,7 +26,7 @@ from storage.errors import (
 from storage.index.file import index_path
 from storage.recorder import Recorder
 from storage.safekeeping import Limits
-from storage.upkeep import Report, Upkeep
+from storage.upkeep import Report, Upkeep, convert
 from storage.wishes import Wish, carry_out
 
 _REFUSALS = (HeldByRelease, NoSuchExchange, StillOpen)
@@ -54,9 +54,9 @@ def fulfil(path: Path, wish: Wish) -> Report:
 async def _alone(path: Path, wish: Wish) -> Report:
     async with Recorder.open(path, limits=_ALONE, clock=_wall_us) as recorder:
         indexed = index_path(path).exists()
-        upkeep = Upkeep(recorder, path, indexed=indexed)
-        await upkeep.convert()
-        async with indexing(path, recorder) if indexed else nullcontext():
+        await convert(recorder)
+        async with indexing(path, recorder) if indexed else nullcontext() as index:
+            upkeep = Upkeep(recorder, path, index=index)
             return await carry_out(wish, upkeep, clock=_wall_us)
 
 

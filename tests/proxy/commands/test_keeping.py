@@ -3,7 +3,9 @@
 import asyncio
 import json
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -73,13 +75,19 @@ def test_what_is_removed_leaves_no_byte(file: tuple[Path, dict[str, str]]) -> No
     assert b"once more" in data
 
 
-def test_the_index_forgets_it_too(file: tuple[Path, dict[str, str]]) -> None:
+@pytest.mark.parametrize("how", ["rm", "prune"])
+def test_the_index_forgets_it_too(file: tuple[Path, dict[str, str]], how: str) -> None:
     db, ids = file
+    out("tag", ids["tools"], "--add", "keysecret=valuesecret", "--db", db)
     assert list(catch_up(db, said))
-    words = index_path(db).read_bytes()
-    assert b"weather" in words or b"rain" in words
-    out("rm", ids["tools"], "--db", db)
-    for gone in (b"weather", b"rain"):
+    index = index_path(db).read_bytes()
+    assert b"weather" in index or b"rain" in index
+    assert b"valuesecret" in index
+    if how == "rm":
+        out("rm", ids["tools"], "--db", db)
+    else:
+        out("prune", "--rows-days", "1e-9", "--db", db)
+    for gone in (b"weather", b"rain", b"keysecret", b"valuesecret"):
         assert gone not in held(db)
 
 
@@ -121,6 +129,9 @@ def test_prune_takes_what_is_old(file: tuple[Path, dict[str, str]]) -> None:
         (("tag", "ex_0", "--add", "x=a\nb"), 2, "up to 512"),
         (("prune", "--rows-days", "-1"), 2, "--rows-days"),
         (("prune", "--rows-days", "nan"), 2, "--rows-days"),
+        (("prune", "--rows-days", "1e300"), 2, "--rows-days: the most is 36500"),
+        (("prune", "--bodies-days", "inf"), 2, "--bodies-days: the most is 36500"),
+        (("prune", "--most-bytes", "9" * 400), 2, "--most-bytes: the most is"),
     ],
 )
 def test_what_cannot_be_is_told(
@@ -160,6 +171,34 @@ def test_a_server_that_owns_the_file_does_it(tmp_path: Path, where: str) -> None
             assert rows(db) == {}
 
     asyncio.run(serve())
+
+
+def test_a_file_of_an_older_version_is_told_of(tmp_path: Path) -> None:
+    """A server cannot clean it, and says so; a command alone writes it anew first."""
+    db = tmp_path / "a.db"
+    ids = recorded(db)
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+
+    async def serve() -> None:
+        async with (
+            scripted_upstream(script) as upstream,
+            living_proxy(db, upstream.url, reserve_bytes=0),
+        ):
+            for command in (("rm", ids["plain"]), ("prune", "--bodies-days", "1")):
+                asked = (*command, "--db", db)
+                done = await asyncio.to_thread(spiritsafe, *asked)
+                assert done.returncode == 1
+                assert b"run 'spiritsafe prune' once" in done.stderr
+            assert ids["plain"] not in rows(db)
+
+    asyncio.run(serve())
+    assert "run 'spiritsafe prune' once" in " ".join(out("doctor", "--db", db).split())
+    out("prune", "--db", db)
+    assert "prune" not in out("doctor", "--db", db)
+    assert b"answer to hi" not in held(db)
 
 
 def test_only_who_reads_the_owner_file_may_ask(tmp_path: Path) -> None:

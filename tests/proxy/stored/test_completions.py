@@ -148,7 +148,8 @@ async def test_an_update_replaces_the_metadata(tmp_path: Path) -> None:
 
 async def test_a_deleted_completion_is_gone_from_lists_and_file(tmp_path: Path) -> None:
     async with reading(tmp_path) as here:
-        name = await here.chat("the DELETED prompt")
+        tags = {"task": "DELETED tag"}
+        name = await here.chat("the DELETED prompt", tags=tags)
         kept = await here.chat("kept")
         assert [] != holding(tmp_path, b"DELETED")
         told = await here.ask("DELETE", f"{PATH}/{name}")
