@@ -38,13 +38,14 @@ from proxy.stored.parameters import (
     read_path,
     refuse_all,
 )
+from proxy.stored.places import Ended, Places
 from proxy.stored.second import Second
 from proxy.targets import Route
 from proxy.upstream.send import Upstream
 from storage.access import projects_of
 from storage.changes import remove, replace_tags
 from storage.errors import StorageError
-from storage.queries.named import Shelf, all_of, is_foreign, owns
+from storage.queries.named import Shelf, all_of, is_foreign, name_of, owns
 from storage.readers import Readers
 from storage.reading import Library
 from storage.recorder import Recorder
@@ -96,6 +97,7 @@ class Stored:
         self._checks = checks
         self._recorder = recorder
         self._through = through
+        self._places = Places()
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, route: Route
@@ -135,7 +137,13 @@ class Stored:
     async def list_completions(self, call: Call) -> Json:
         """Return a page of them."""
         asked = read_listing(call.turn.query)
-        return await self._read(call, partial(completions.listed, asked=asked))
+        at = partial(Ended, call.caller, call.route.upstream)
+        ended = self._places.seq(at(asked.paging.after or ""))
+        read = partial(completions.listed, asked=asked, ended=ended)
+        answer, last = await self._read(call, read)
+        if last is not None:
+            self._places.keep(at(name_of(last)), last.seq)
+        return answer
 
     async def retrieve_completion(self, call: Call) -> Json:
         """Return one."""
