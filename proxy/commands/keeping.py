@@ -45,7 +45,8 @@ def tag(
     if not pairs and not drop:
         raise WrongUse("say what to change: --add key=value or --drop key")
     path, seqs = _chosen(db, names, query)
-    wish = Wish(do="tag", seqs=seqs, add=pairs, drop=list(drop))
+    masked = settings_from({}).mask_tags(pairs)
+    wish = Wish(do="tag", seqs=seqs, add=masked, drop=list(drop))
     report = fulfil(path, wish)
     return _tell(report, f"{report.tagged} tagged", as_json=as_json)
 

@@ -89,6 +89,7 @@ class Stored:
         readers: Readers,
         checks: Readers,
         recorder: Recorder,
+        mask_tags: Callable[[Mapping[str, str]], dict[str, str]],
         through: Serve,
     ) -> None:
         self._upstreams = upstreams
@@ -96,6 +97,7 @@ class Stored:
         self._readers = readers
         self._checks = checks
         self._recorder = recorder
+        self._mask_tags = mask_tags
         self._through = through
         self._places = Places()
 
@@ -159,7 +161,7 @@ class Stored:
     async def update_completion(self, call: Call) -> Json:
         """Replace the metadata of one, and return it."""
         refuse_all(call.turn.query)
-        metadata = read_metadata(await _body(call))
+        metadata = self._mask_tags(read_metadata(await _body(call)))
         kept = await self._read(call, partial(completions.found, name=call.name))
         await self._change(partial(replace_tags, seq=kept.row.seq, new=metadata))
         return await self.retrieve_completion(call)

@@ -28,6 +28,21 @@ async def test_tags_are_set_replaced_and_taken_away(tmp_path: Path) -> None:
         assert [] == await ids(to.alice, "tag.task:old")
 
 
+async def test_tags_given_later_are_masked(tmp_path: Path) -> None:
+    rules = (
+        {"name": "digits", "pattern": "[0-9]+"},
+        {"name": "patient", "path": "$.metadata.patient"},
+    )
+    change = {"add": {"room": "B 12", "patient": "Ada"}}
+    async with served(tmp_path, redact=rules) as to:
+        one, other = await ask(to.alice, "a"), await ask(to.alice, "b")
+        answer = await to.alice.post(f"{LIST}/{one}/tags", json=change)
+        assert {"room": "B **", "patient": "***"} == answer.json()["tags"]
+        await to.alice.post(f"{LIST}/tags", json={"ids": [other], **change})
+        answer = await to.alice.get(f"{LIST}/{other}")
+        assert {"room": "B **", "patient": "***"} == answer.json()["tags"]
+
+
 async def test_what_is_removed_is_gone(tmp_path: Path) -> None:
     async with served(tmp_path) as to:
         gone, stays = await ask(to.alice, "goes"), await ask(to.alice, "stays")

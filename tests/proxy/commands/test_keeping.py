@@ -62,6 +62,17 @@ def test_tags_are_changed(file: tuple[Path, dict[str, str]]) -> None:
     assert tagged == set(ids.values()) - {ids["refused"]}
 
 
+RULE = '[[redact]]\nname = "digits"\npattern = "[0-9]+"\n'
+
+
+def test_tags_given_later_are_masked(file: tuple[Path, dict[str, str]]) -> None:
+    db, ids = file
+    (db.parent / "spiritsafe.toml").write_text(RULE)
+    tag = ("tag", ids["plain"], "--add", "card=no 4711", "--db", db)
+    assert 0 == spiritsafe(*tag, folder=db.parent).returncode
+    assert rows(db)[ids["plain"]]["card"] == "no ****"
+
+
 def test_what_is_removed_leaves_no_byte(file: tuple[Path, dict[str, str]]) -> None:
     db, ids = file
     assert b"stream please" in held(db)
@@ -143,14 +154,20 @@ def test_a_server_that_owns_the_file_does_it(tmp_path: Path, where: str) -> None
     async def serve() -> None:
         async with (
             scripted_upstream(script) as upstream,
-            living_proxy(db, upstream.url, listen=listen, reserve_bytes=0),
+            living_proxy(
+                *(db, upstream.url),
+                listen=listen,
+                reserve_bytes=0,
+                redact=({"name": "digits", "pattern": "[0-9]+"},),
+            ),
         ):
             beside = db.with_name("a.db.owner")
             assert beside.stat().st_mode & 0o777 == 0o600
             removed = await asyncio.to_thread(out, "rm", ids["plain"], "--db", db)
             assert removed.startswith("1 removed")
-            tag = ("tag", ids["tools"], "--add", "a=b", "--db", db)
+            tag = ("tag", ids["tools"], "--add", "a=b4", "--db", db)
             await asyncio.to_thread(out, *tag)
+            assert rows(db)[ids["tools"]]["a"] == "b*"
             assert b"answer to hi" not in held(db)
             again = ("rm", ids["plain"], "--db", db)
             told = await asyncio.to_thread(complaint, *again, code=1)

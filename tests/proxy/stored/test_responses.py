@@ -226,7 +226,7 @@ async def test_who_goes_on_from_a_response_waits_for_no_reader(
         if not done.is_set():
             both.wait(30)
         done.wait(30)
-        return {}
+        return {}, None
 
     monkeypatch.setattr(completions, "listed", slow)
     async with reading(tmp_path, tokens=TOKENS) as here, asyncio.TaskGroup() as tasks:
