@@ -2,12 +2,15 @@
 
 import asyncio
 import json
+import os
+import pty
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from proxy.commands.wishing import fulfil
 from proxy.housekeeping import PATH
 from proxy.said import said
 from storage.engines import owner
@@ -15,6 +18,7 @@ from storage.index.behind import catch_up
 from storage.index.file import index_path
 from storage.reading import open_library
 from storage.verify import Finding, verify
+from storage.wishes import Wish
 from tests.living import RawClient, living_proxy
 from tests.proxy.commands.recording import complaint, out, recorded, script, spiritsafe
 from tests.scripted_upstream import scripted_upstream
@@ -82,6 +86,28 @@ def test_what_is_removed_leaves_no_byte(file: tuple[Path, dict[str, str]]) -> No
     for gone in (b"stream please", b"be brief", b"weather"):
         assert gone not in data
     assert b"once more" in data
+
+
+def test_long_work_on_the_file_shows_on_a_terminal(
+    file: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, _ = file
+    ours, theirs = pty.openpty()
+    monkeypatch.setattr("proxy.commands.printing.SHOWN_AFTER_S", 0)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with (
+        os.fdopen(theirs, "w") as terminal,
+        os.fdopen(ours, "rb", buffering=0) as screen,
+    ):
+        monkeypatch.setattr("sys.stderr", terminal)
+        assert 2 == fulfil(db, Wish(do="remove", seqs=[1, 2])).removed
+        terminal.write("end")
+        terminal.flush()
+        seen = b""
+        while b"end" not in seen:
+            seen += screen.read(4096)
+        assert b"changing the file" in seen
+        monkeypatch.undo()
 
 
 def test_the_index_forgets_it_too(file: tuple[Path, dict[str, str]]) -> None:
