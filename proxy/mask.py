@@ -15,6 +15,7 @@ import re2  # type: ignore[import-untyped]  # it has no types
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.records import Edit, Exchange, Progress
+from storage.writable import writable
 
 Path: TypeAlias = tuple[str | int, ...]
 _Step: TypeAlias = str | int | None  # None is any
@@ -194,7 +195,7 @@ class Masker:
     def _plain(self, text: str, hits: set[str]) -> str:
         for name, pattern in self._patterns:
             # A lone surrogate, which JSON may spell, is no text to RE2.
-            seen = text.encode("utf-8", "replace").decode()
+            seen = writable(text)
             parts: list[str] = []
             at = 0
             for match in pattern.finditer(seen):

@@ -11,6 +11,7 @@ from proxy.commands.flags import database, settings_from, tags_from
 from proxy.commands.opening import found, opened
 from proxy.commands.wishing import fulfil
 from proxy.housekeeping import policy_of
+from proxy.inject import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS
 from proxy.said import said
 from storage.errors import BadQuery
 from storage.queries.language import parse
@@ -19,8 +20,8 @@ from storage.reading import Library
 from storage.retention import Policy
 from storage.upkeep import Report
 from storage.wishes import Wish
+from storage.writable import writable
 
-MOST_KEY, MOST_VALUE = 64, 512  # characters, as the API has it
 _AT_ONCE = 500
 _MIB = 1024 * 1024
 
@@ -37,10 +38,11 @@ def tag(
     """Add tags to exchanges, and take others from them."""
     pairs = tags_from(list(add))
     for key, value in pairs.items():
-        if len(key) > MOST_KEY or len(value) > MOST_VALUE or not _writable(key + value):
+        if not _fits(key, value):
             raise WrongUse(
-                f"--add '{key[:MOST_KEY]}': a key has up to {MOST_KEY} characters and "
-                f"a value up to {MOST_VALUE}"
+                f"--add '{key[:MAX_KEY_CHARACTERS]}': a key has up to "
+                f"{MAX_KEY_CHARACTERS} characters and a value up to "
+                f"{MAX_VALUE_CHARACTERS}"
             )
     if not pairs and not drop:
         raise WrongUse("say what to change: --add key=value or --drop key")
@@ -142,5 +144,7 @@ def _matching(library: Library, query: str) -> list[int]:
         raise WrongUse(f"--query: {exc}") from exc
 
 
-def _writable(text: str) -> bool:
-    return text.isprintable() and text.encode(errors="replace").decode() == text
+def _fits(key: str, value: str) -> bool:
+    text = key + value
+    short = len(key) <= MAX_KEY_CHARACTERS and len(value) <= MAX_VALUE_CHARACTERS
+    return short and text.isprintable() and writable(text) == text

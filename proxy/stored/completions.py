@@ -10,6 +10,7 @@ import msgspec
 from proxy.commands.answers import whole
 from proxy.errors import NotFoundError
 from proxy.inject import opted_out
+from proxy.stitch.values import read_members
 from proxy.stored import shapes
 from proxy.stored.parameters import Listing, Paging
 from storage.assemble import Kept, Row
@@ -71,7 +72,7 @@ def messages(
     Raises: `NotFoundError`; also where `after` names no message of it.
     """
     kept = found(library, shelf, name)
-    listed = shapes.messages(name, shapes.read_request(kept.request))
+    listed = shapes.messages(name, read_members(kept.request))
     part = shapes.part_of(listed, paging)
     if part is None:
         raise NotFoundError(f"No message found with id '{paging.after}'.")
@@ -141,7 +142,7 @@ def _shown(kept: Kept) -> dict[str, Json] | None:
         return None
     return shapes.completion(
         answer,
-        shapes.read_request(kept.request),
+        read_members(kept.request),
         name=name_of(row),
         created=row.created_at // 1_000_000,
         request_id=_request_id(kept),
