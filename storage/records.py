@@ -27,6 +27,14 @@ Endpoint: TypeAlias = Literal["chat", "responses", "completions", "embeddings"]
 CONVERSATION: Final = "conversation "
 """Before the id of one where what a request goes on from is kept; no id begins so."""
 
+Verdict: TypeAlias = Literal[
+    "valid",
+    "invalid",  # no JSON where JSON was asked for, or not what the schema describes
+    "refused",  # the model declined in the way its API has for it
+    "truncated",  # the answer ended before its JSON did: length, filter, broken stream
+    "unchecked",  # nothing was judged; `Judgement.reason` says why
+]
+
 HeaderPairs: TypeAlias = tuple[tuple[bytes, bytes], ...]
 
 
@@ -64,6 +72,38 @@ class Chunk(msgspec.Struct, frozen=True):
     after_us: int
 
 
+class Fault(msgspec.Struct, frozen=True, array_like=True):
+    """One place where an answer is not what its schema describes.
+
+    Shapes: `at` is a JSON pointer into the judged value, `rule` one into the schema,
+    both "" for the whole; `message` may quote the answer, so it is content.
+    """
+
+    at: str
+    rule: str
+    message: str
+
+
+class Judgement(msgspec.Struct, frozen=True, kw_only=True):
+    """What checking one part of an answer against one schema found.
+
+    Shapes: `slot` is a JSON pointer into the assembled answer, as
+    `/choices/0/message/content` or `/output/2/arguments`; `schema` is `name@version`
+    where it is registered, else the name the request gave it; `digest` is the SHA-256
+    of its document; `why` is what made it apply: `header`, `tag`, `binding:7`,
+    `response_format`, `text.format`, `tool`, `function`; `reason` tells why nothing was
+    judged; `faults` are the first ones, where the verdict is `invalid`.
+    """
+
+    slot: str
+    schema: str
+    digest: bytes
+    why: str
+    verdict: Verdict
+    reason: str = ""
+    faults: tuple[Fault, ...] = ()
+
+
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     """One request with all that came back for it: the unit of record.
 
@@ -96,9 +136,12 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
 
     tags: dict[str, str] = {}
     dropped_tags: tuple[str, ...] = ()  # defaults that found no room upstream
+    # Of `judgements` the one that tells most: invalid before all others.
     schema: str | None = None
-    verdict: str | None = None
-    error_path: str | None = None
+    verdict: Verdict | None = None
+    error_path: str | None = None  # where its first fault is
+    judgements: tuple[Judgement, ...] = ()
+    asks_again: str = ""  # id of the exchange whose answer the proxy had mended
 
     prompt_preview: str = ""
     answer_preview: str = ""

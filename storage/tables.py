@@ -193,3 +193,58 @@ epochs = Table(
     # How often content of its rows went: the file is to be cleaned after each.
     Column("dropped", Integer, nullable=False, server_default="0"),
 )
+
+# Registered schemas: a version never changes, so a judgement stays true.
+schemas = Table(
+    "schemas",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("version", Integer, nullable=False),
+    Column("digest", LargeBinary, nullable=False),  # SHA-256 of the document
+    Column("document", LargeBinary, nullable=False),  # as it was given
+    Column("source", Text, nullable=False),  # file, directory, api, pydantic, inferred
+    Column("created_at", Integer, nullable=False),
+)
+Index("schemas_name", schemas.c.name, schemas.c.version, unique=True)
+
+# Which schema applies to which traffic, and what follows: the first that fits.
+bindings = Table(
+    "bindings",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("schema", Text, nullable=False),  # `name`, its newest version, or `name@2`
+    Column("rule", Text, nullable=False),  # JSON: `storage.schemas.Rule`
+    Column("policy", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", Integer, nullable=False),
+)
+
+# One row for each part of an answer that was judged, and each time it was.
+judgements = Table(
+    "judgements",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("slot", Text, nullable=False),
+    Column("schema", Text, nullable=False),
+    Column("digest", LargeBinary, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("verdict", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("faults", LargeBinary, nullable=False),  # packed; content, and goes with it
+    Column("judged_at", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Exchanges that ask again for what another answered wrongly: the pairs to learn from.
+reasks = Table(
+    "reasks",
+    metadata,
+    Column("seq", Integer, primary_key=True),
+    Column("rejected", Integer, nullable=False),  # seq of the attempt before
+    Column("root", Integer, nullable=False),  # seq of the first attempt
+    Column("by", Text, nullable=False),  # `client`, or `proxy` under policy `repair`
+)
+Index("reasks_root", reasks.c.root)
