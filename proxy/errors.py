@@ -31,6 +31,8 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 import orjson
 
+from storage.writable import writable
+
 Contacted: TypeAlias = Literal["yes", "no", "unknown"]
 
 _RETRY_AFTER_S = b"1"
@@ -263,7 +265,7 @@ def to_body(error: Refusal) -> bytes:
     return orjson.dumps(
         {
             "error": {
-                "message": str(error).encode("utf-8", "replace").decode(),
+                "message": writable(str(error)),
                 "type": kind,
                 "param": getattr(error, "param", None),
                 "code": error.code,

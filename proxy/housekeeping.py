@@ -37,11 +37,12 @@ class Housekeeping:
     """Upkeep of one file while it is served."""
 
     def __init__(
-        self, db: Path, recorder: Recorder, policy: Policy, *, index: Behind | None
+        self, db: Path, recorder: Recorder, settings: Settings, *, index: Behind | None
     ) -> None:
         self._db = db
         self._secret = secrets.token_hex(_SECRET_BYTES)
-        self._retention = Retention(policy)
+        self._mask_tags = settings.mask_tags
+        self._retention = Retention(policy_of(settings))
         self._behind = Upkeep(recorder, db, index=index, pause_ratio=_PAUSE_RATIO)
         self._asked = Upkeep(recorder, db, index=index)
         self._turn = asyncio.Lock()  # one wish at a time
@@ -63,6 +64,7 @@ class Housekeeping:
             wish = _decoder.decode(await request.body())
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             return _answer(400, f"this is no wish: {exc}")
+        wish = msgspec.structs.replace(wish, add=self._mask_tags(wish.add))
         async with self._turn:
             try:
                 report = await carry_out(wish, self._asked, clock=clock)

@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -274,6 +275,11 @@ class Settings(BaseSettings):
         """Return what masks the stored copy; None where nothing is to be."""
         rules = [Rule(its.name, its.pattern, its.path) for its in self.redact]
         return Masker(rules) if rules else None
+
+    def mask_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return tags that are given later as they may be kept."""
+        masker = self.masker()
+        return dict(tags) if masker is None else masker.tags(tags)
 
     @property
     def fails_closed(self) -> bool:

@@ -52,6 +52,7 @@ exchanges = Table(
     Column("request_size", Integer, nullable=False),
     Column("answer_size", Integer, nullable=False),
     Column("content_kept", Integer, nullable=False),
+    # What a Responses request goes on from: a response, or CONVERSATION and an id.
     Column("previous_response_id", Text, nullable=False),
     Column("retry_count", Integer, nullable=False),
     # The end of the chain of the request's messages; see `nodes`.
@@ -71,6 +72,11 @@ Index(
     "exchanges_messages",
     exchanges.c.messages_node,
     sqlite_where=text("messages_node IS NOT NULL"),
+)
+Index(
+    "exchanges_before",
+    exchanges.c.previous_response_id,
+    sqlite_where=text("previous_response_id <> ''"),
 )
 Index("exchanges_open", exchanges.c.epoch, sqlite_where=text("state = 'open'"))
 

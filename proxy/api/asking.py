@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from proxy.bodies import timely
+from proxy.bodies import read_body
 from proxy.errors import ClientError, NotFoundError, TooLargeError
 
 MOST_BODY_BYTES = 4 * 1024 * 1024
@@ -51,23 +51,19 @@ def parameters(request: Request, model: type[M]) -> M:
 async def body(request: Request, model: type[M]) -> M:
     """Return the JSON body of a request.
 
-    Raises: `TooLargeError`; `ClientGone` and `BodyTimeoutError` as `timely`;
+    Raises: `TooLargeError`; `ClientGone` and `BodyTimeoutError` as `read_body`;
     `ClientError` for what is no JSON, unknown or out of its bounds.
     """
     turn = request.scope["extensions"]["spiritsafe"]
-    pieces, size, more = [], 0, True
-    while more:
-        event = await timely(request.receive, turn)
-        pieces.append(event["body"])
-        size += len(event["body"])
-        if size > MOST_BODY_BYTES:
-            raise TooLargeError(
-                f"The body is larger than the {MOST_BODY_BYTES} bytes that are read "
-                "here: change fewer at once."
-            )
-        more = event["more_body"]
     try:
-        return model.model_validate_json(b"".join(pieces))
+        text = await read_body(request.receive, turn, MOST_BODY_BYTES)
+    except TooLargeError:
+        raise TooLargeError(
+            f"The body is larger than the {MOST_BODY_BYTES} bytes that are read here: "
+            "change fewer at once."
+        ) from None
+    try:
+        return model.model_validate_json(text)
     except ValidationError as exc:
         raise refused(exc) from None
 

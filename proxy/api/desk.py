@@ -1,6 +1,6 @@
 """What every answer of `/api` is made with: where to read, and where to write."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple, TypeVar
 
 from proxy.api.who import Visitor
@@ -19,13 +19,14 @@ class Desk(NamedTuple):
     """The long-lived things behind `/api`.
 
     Shapes: `aside` are readers of their own, so that who counts or follows holds up no
-    list; `bodies` accounts for the memory of whole exchanges; `stopping` says whether
-    the server was told to.
+    list; `mask_tags` says how tags may be kept; `bodies` accounts for the memory of
+    whole exchanges; `stopping` says whether the server was told to.
     """
 
     readers: Readers
     aside: Readers
     recorder: Recorder
+    mask_tags: Callable[[Mapping[str, str]], dict[str, str]]
     bodies: Budget
     stopping: Callable[[], bool]
 

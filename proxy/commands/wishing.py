@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from proxy.commands import printing
 from proxy.commands.errors import CannotStart, NotFound
 from proxy.commands.serving import from_here
 from proxy.housekeeping import PATH
@@ -38,6 +39,11 @@ def fulfil(path: Path, wish: Wish) -> Report:
 
     Raises: `NotFound` where what is named cannot be changed; `CannotStart`.
     """
+    with printing.progress("changing the file", None):
+        return _fulfil(path, wish)
+
+
+def _fulfil(path: Path, wish: Wish) -> Report:
     try:
         return asyncio.run(_alone(path, wish))
     except DatabaseInUse as exc:

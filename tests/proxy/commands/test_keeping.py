@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import pty
 import shutil
 import sqlite3
 from collections.abc import Iterator
@@ -10,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.commands.wishing import fulfil
 from proxy.housekeeping import PATH
 from proxy.said import said
 from storage.engines import owner
@@ -17,6 +20,7 @@ from storage.index.behind import catch_up
 from storage.index.file import index_path
 from storage.reading import open_library
 from storage.verify import Finding, verify
+from storage.wishes import Wish
 from tests.living import RawClient, living_proxy
 from tests.proxy.commands.recording import complaint, out, recorded, script, spiritsafe
 from tests.scripted_upstream import scripted_upstream
@@ -64,6 +68,17 @@ def test_tags_are_changed(file: tuple[Path, dict[str, str]]) -> None:
     assert tagged == set(ids.values()) - {ids["refused"]}
 
 
+RULE = '[[redact]]\nname = "digits"\npattern = "[0-9]+"\n'
+
+
+def test_tags_given_later_are_masked(file: tuple[Path, dict[str, str]]) -> None:
+    db, ids = file
+    (db.parent / "spiritsafe.toml").write_text(RULE)
+    tag = ("tag", ids["plain"], "--add", "card=no 4711", "--db", db)
+    assert 0 == spiritsafe(*tag, folder=db.parent).returncode
+    assert rows(db)[ids["plain"]]["card"] == "no ****"
+
+
 def test_what_is_removed_leaves_no_byte(file: tuple[Path, dict[str, str]]) -> None:
     db, ids = file
     assert b"stream please" in held(db)
@@ -73,6 +88,28 @@ def test_what_is_removed_leaves_no_byte(file: tuple[Path, dict[str, str]]) -> No
     for gone in (b"stream please", b"be brief", b"weather"):
         assert gone not in data
     assert b"once more" in data
+
+
+def test_long_work_on_the_file_shows_on_a_terminal(
+    file: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, _ = file
+    ours, theirs = pty.openpty()
+    monkeypatch.setattr("proxy.commands.printing.SHOWN_AFTER_S", 0)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with (
+        os.fdopen(theirs, "w") as terminal,
+        os.fdopen(ours, "rb", buffering=0) as screen,
+    ):
+        monkeypatch.setattr("sys.stderr", terminal)
+        assert 2 == fulfil(db, Wish(do="remove", seqs=[1, 2])).removed
+        terminal.write("end")
+        terminal.flush()
+        seen = b""
+        while b"end" not in seen:
+            seen += screen.read(4096)
+        assert b"changing the file" in seen
+        monkeypatch.undo()
 
 
 @pytest.mark.parametrize("how", ["rm", "prune"])
@@ -154,14 +191,20 @@ def test_a_server_that_owns_the_file_does_it(tmp_path: Path, where: str) -> None
     async def serve() -> None:
         async with (
             scripted_upstream(script) as upstream,
-            living_proxy(db, upstream.url, listen=listen, reserve_bytes=0),
+            living_proxy(
+                *(db, upstream.url),
+                listen=listen,
+                reserve_bytes=0,
+                redact=({"name": "digits", "pattern": "[0-9]+"},),
+            ),
         ):
             beside = db.with_name("a.db.owner")
             assert beside.stat().st_mode & 0o777 == 0o600
             removed = await asyncio.to_thread(out, "rm", ids["plain"], "--db", db)
             assert removed.startswith("1 removed")
-            tag = ("tag", ids["tools"], "--add", "a=b", "--db", db)
+            tag = ("tag", ids["tools"], "--add", "a=b4", "--db", db)
             await asyncio.to_thread(out, *tag)
+            assert rows(db)[ids["tools"]]["a"] == "b*"
             assert b"answer to hi" not in held(db)
             again = ("rm", ids["plain"], "--db", db)
             told = await asyncio.to_thread(complaint, *again, code=1)
