@@ -21,12 +21,14 @@ from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
-from proxy.housekeeping import PATH, Housekeeping
+from proxy.housekeeping import PATH, SCHEMAS_PATH, Housekeeping
 from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
+from proxy.schemas.judge import Judge
+from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings, is_loopback
 from proxy.stored.serve import Stored
 from proxy.strangers import Strangers
@@ -72,6 +74,7 @@ class App:
         )
         self.clients: Callable[[], int] = int
         self.own: Own
+        self.registrar: Registrar
 
     @property
     def recovered(self) -> RecoveryReport:
@@ -104,6 +107,9 @@ class App:
                     limits=limits_of(settings),
                     clock=self._clock.wall_us,
                 )
+            )
+            self.registrar = await Registrar.open(
+                self._recorder, clock=self._clock.wall_us
             )
             index = await self._indexed(stack, db)
             forward = self._assemble(stack, db, index)
@@ -153,10 +159,7 @@ class App:
             through=through,
         )
         forward = Forward(
-            Wiring(
-                *(settings, self._recorder, self._meters, self._clock),
-                masker=settings.masker(),
-            ),
+            self._wiring(stack),
             self._upstreams,
             through,
             budgets=memory,
@@ -184,6 +187,16 @@ class App:
             stack.push_async_callback(transport.aclose)
             self._upstreams[name] = Upstream(name, its, transport, mark=mark)
 
+    def _wiring(self, stack: AsyncExitStack) -> Wiring:
+        judge = Judge()
+        stack.push_async_callback(judge.close)
+        return Wiring(
+            *(self._settings, self._recorder, self._meters, self._clock),
+            judge=judge,
+            registry=lambda: self.registrar.registry,
+            masker=self._settings.masker(),
+        )
+
     def _routes(
         self, stack: AsyncExitStack, db: Path, readers: Readers, memory: Budgets
     ) -> list[BaseRoute]:
@@ -198,12 +211,14 @@ class App:
             mask_tags=settings.mask_tags,
             bodies=memory.answers,
             stopping=lambda: self.draining,
+            registrar=self.registrar,
         )
         return [
             Route("/healthz", self._healthz),
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
             Route(PATH, self._keep_house, methods=["POST"]),
+            Route(SCHEMAS_PATH, self._register, methods=["POST"]),
             *api_routes(door, desk, self._clock.wall_us),
         ]
 
@@ -244,6 +259,9 @@ class App:
 
     async def _keep_house(self, request: Request) -> Response:
         return await self._house.serve(request, self._clock.wall_us)
+
+    async def _register(self, request: Request) -> Response:
+        return await self._house.register(request, self.registrar)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")

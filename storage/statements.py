@@ -9,7 +9,15 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement, Insert, insert
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from storage.tables import callers, exchanges, nodes, parts, payloads, pieces
+from storage.tables import (
+    callers,
+    exchanges,
+    judgements,
+    nodes,
+    parts,
+    payloads,
+    pieces,
+)
 
 _dialect = sqlite.dialect(paramstyle="qmark")
 
@@ -83,3 +91,4 @@ INSERT_PIECE = _insert(pieces)
 INSERT_NODE = _insert(nodes)
 INSERT_CALLER = _insert(callers, "OR IGNORE")
 INSERT_PART = _insert(parts)
+INSERT_JUDGEMENT = _insert(judgements, "OR REPLACE")

@@ -51,21 +51,29 @@ def parameters(request: Request, model: type[M]) -> M:
 async def body(request: Request, model: type[M]) -> M:
     """Return the JSON body of a request.
 
-    Raises: `TooLargeError`; `ClientGone` and `BodyTimeoutError` as `read_body`;
-    `ClientError` for what is no JSON, unknown or out of its bounds.
+    Raises: as `octets`; `ClientError` for what is no JSON, unknown or out of its
+    bounds.
+    """
+    data = await octets(request)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as exc:
+        raise refused(exc) from None
+
+
+async def octets(request: Request) -> bytes:
+    """Return the body of a request as it came.
+
+    Raises: `TooLargeError`; `ClientGone` and `BodyTimeoutError` as `read_body`.
     """
     turn = request.scope["extensions"]["spiritsafe"]
     try:
-        text = await read_body(request.receive, turn, MOST_BODY_BYTES)
+        return await read_body(request.receive, turn, MOST_BODY_BYTES)
     except TooLargeError:
         raise TooLargeError(
             f"The body is larger than the {MOST_BODY_BYTES} bytes that are read here: "
             "change fewer at once."
         ) from None
-    try:
-        return model.model_validate_json(text)
-    except ValidationError as exc:
-        raise refused(exc) from None
 
 
 def exchange_id(request: Request) -> str:

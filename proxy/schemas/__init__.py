@@ -1,0 +1,1 @@
+"""Judges JSON answers by the schemas that apply to them."""
