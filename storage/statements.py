@@ -9,7 +9,16 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement, Insert, insert
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from storage.tables import callers, exchanges, nodes, parts, payloads, pieces, tags
+from storage.tables import (
+    callers,
+    exchanges,
+    nodes,
+    parts,
+    payloads,
+    pieces,
+    reasks,
+    tags,
+)
 
 _dialect = sqlite.dialect(paramstyle="qmark")
 
@@ -84,3 +93,4 @@ INSERT_NODE = _insert(nodes)
 INSERT_CALLER = _insert(callers, "OR IGNORE")
 INSERT_TAG = _insert(tags, "OR IGNORE")
 INSERT_PART = _insert(parts)
+INSERT_REASK = _insert(reasks, "OR REPLACE")
