@@ -46,7 +46,7 @@ def test_what_cannot_be_written_or_is_no_format_is_a_sentence(
     assert "name another file with --out" in complaint(
         *FORM, "--out", nowhere, "--db", file.db, code=3
     )
-    assert "write openai-chat" in complaint(
+    assert "write openai-chat, openai-dpo" in complaint(
         "export", "--format", "x", "--db", file.db, code=2
     )
 
