@@ -14,7 +14,7 @@ import msgspec
 import re2  # type: ignore[import-untyped]  # it has no types
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from storage.records import Edit, Exchange, Progress
+from storage.records import Edit, Exchange, Fault, Judgement, Progress
 
 Path: TypeAlias = tuple[str | int, ...]
 _Step: TypeAlias = str | int | None  # None is any
@@ -71,6 +71,7 @@ class Masker:
             "target": self._plain(exchange.target, hits),
         }
         edits = tuple(self._edit(edit, hits) for edit in exchange.edits)
+        judged = self._judged(exchange, said)
         if not (hits or said):
             return exchange
         changes: dict[str, object] = {
@@ -91,6 +92,7 @@ class Masker:
         if said:
             grown = len(answer) - len(exchange.answer)
             changes |= {
+                **judged,
                 "answer": answer,
                 "answer_sha256": sha256(answer).digest(),
                 "answer_size": exchange.answer_size + grown,
@@ -104,6 +106,33 @@ class Masker:
         """Return what may be noted of an exchange under way: none of its answer yet."""
         exchange = self.exchange(progress.exchange)
         return Progress(exchange=exchange, part=b"", at_byte=0)
+
+    def _judged(self, exchange: Exchange, hits: set[str]) -> dict[str, object]:
+        """Return what judgements say, masked; of a masked answer no word is quoted."""
+        if not exchange.judgements:
+            return {}
+        judgements = tuple(
+            msgspec.structs.replace(
+                judgement,
+                schema=self._plain(judgement.schema, hits),
+                faults=tuple(self._fault(fault, hits) for fault in judgement.faults),
+            )
+            for judgement in exchange.judgements
+        )
+        path = self._plain(exchange.error_path or "", hits)
+        schema = self._plain(exchange.schema or "", hits)
+        if hits:
+            judgements = tuple(_wordless(judgement) for judgement in judgements)
+        return {
+            "judgements": judgements,
+            "error_path": path if exchange.error_path is not None else None,
+            "schema": schema if exchange.schema is not None else None,
+        }
+
+    def _fault(self, fault: Fault, hits: set[str]) -> Fault:
+        return Fault(
+            *(self._plain(text, hits) for text in (fault.at, fault.rule, fault.message))
+        )
 
     def _edit(self, edit: Edit, hits: set[str]) -> Edit:
         if edit.where == "header":
@@ -199,6 +228,11 @@ class Masker:
                 hits.add(name)
                 text = "".join((*parts, text[at:]))
         return text
+
+
+def _wordless(judgement: Judgement) -> Judgement:
+    faults = tuple(Fault(fault.at, fault.rule, "") for fault in judgement.faults)
+    return msgspec.structs.replace(judgement, faults=faults)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -11,6 +11,7 @@ import msgspec
 import orjson
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
+from storage import judgements
 from storage.errors import HeldByRelease, NoSuchExchange, StillOpen
 from storage.statements import INSERT_TAG, text_of
 from storage.tables import (
@@ -153,6 +154,7 @@ def remove(connection: sqlite3.Connection, seqs: Iterable[int]) -> int:
         connection.executemany(_DELETE_TAG, gone)
         connection.execute(_DELETE_ROW, (seq,))
         connection.execute(_COUNT[row.state], (1, seq, row.epoch))
+    judgements.remove(connection, found)
     drop_content(connection, found)
     return len(found)
 
@@ -160,11 +162,12 @@ def remove(connection: sqlite3.Connection, seqs: Iterable[int]) -> int:
 def strip(connection: sqlite3.Connection, seqs: Iterable[int]) -> int:
     """Remove the content of exchanges and leave their rows; return how many.
 
-    What is left is what `store: false` leaves: numbers, names and tags.
+    What is left is what `store: false` leaves: numbers, names, tags and verdicts.
     Raises: as `remove`.
     """
     found = _removable(connection, seqs)
     connection.executemany(_STRIP_ROW, [(*_STRIPPED, seq) for seq in found])
+    judgements.forget(connection, found)
     drop_content(connection, found)
     return len(found)
 

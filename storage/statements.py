@@ -12,6 +12,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from storage.tables import (
     callers,
     exchanges,
+    judgements,
     nodes,
     parts,
     payloads,
@@ -93,4 +94,5 @@ INSERT_NODE = _insert(nodes)
 INSERT_CALLER = _insert(callers, "OR IGNORE")
 INSERT_TAG = _insert(tags, "OR IGNORE")
 INSERT_PART = _insert(parts)
+INSERT_JUDGEMENT = _insert(judgements, "OR REPLACE")
 INSERT_REASK = _insert(reasks, "OR REPLACE")

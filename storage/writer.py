@@ -10,7 +10,7 @@ from typing import TypeAlias
 import msgspec
 from sqlalchemy import bindparam, delete, select, update
 
-from storage import statements
+from storage import judgements, statements
 from storage.bodies import Packer
 from storage.changes import drop_content, look
 from storage.engines.sqlite import transaction
@@ -99,6 +99,7 @@ class _Rows:
         self.tags: list[tuple[str, str, int]] = []
         self.callers: list[tuple[str, str, int]] = []  # seen for the first time
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
+        self.judgements: list[tuple[object, ...]] = []
         self.reasks: list[tuple[int, int, int, str]] = []
         self.forgotten: list[int] = []  # what open rows had kept until now
         self.names: set[str] = set()  # of the exchanges that ended
@@ -174,6 +175,8 @@ class Writer:
         if known is not None and not exchange.content_kept:
             rows.forgotten.append(seq)
         self._add(exchange, draft, seq=seq, rows=rows, target=target)
+        if exchange.judgements:
+            rows.judgements += judgements.rows(exchange, seq)
         if exchange.state == "complete":
             rows.complete += 1
         else:
@@ -324,6 +327,7 @@ class Writer:
             (statements.INSERT_TAG, rows.tags),
             (statements.INSERT_CALLER, rows.callers),
             (statements.INSERT_PART, rows.parts),
+            (statements.INSERT_JUDGEMENT, rows.judgements),
             (statements.INSERT_REASK, rows.reasks),
         )
         counts = (tally.batch, tally.accepted, rows.complete, rows.incomplete)
