@@ -15,7 +15,9 @@ from storage.errors import (
     BadCursor,
     BadQuery,
     HeldByRelease,
+    NoSuchBinding,
     NoSuchExchange,
+    NoSuchSchema,
     ReadTooLong,
     StillOpen,
     StorageError,
@@ -25,6 +27,8 @@ from storage.errors import (
 
 _REFUSALS: Final[dict[type[StorageError], tuple[type[SpiritsafeError], str]]] = {
     NoSuchExchange: (NotFoundError, "not_found"),
+    NoSuchSchema: (NotFoundError, "not_found"),
+    NoSuchBinding: (NotFoundError, "not_found"),
     StillOpen: (UnderWayError, "under_way"),
     HeldByRelease: (UnderWayError, "held_by_release"),
     TooManyReads: (BusyError, "proxy_busy"),

@@ -14,6 +14,8 @@ StorageError
 ├── TooManyReads      more questions wait for an answer than may
 ├── BodyTooLarge      a stored body unpacks to more than it may
 ├── NoSuchExchange    an id that names nothing here, or more than one thing
+├── NoSuchSchema      a name or a version that no schema has
+├── NoSuchBinding     a number that no binding has
 ├── BadQuery          a filter that cannot be read
 └── BadCursor         a cursor that no page of this order gave out
 """
@@ -73,6 +75,14 @@ class BodyTooLarge(StorageError):
 
 class NoSuchExchange(StorageError):
     """An id that names no exchange in this file, or more than one."""
+
+
+class NoSuchSchema(StorageError):
+    """A name, or a version of it, under which no schema is registered."""
+
+
+class NoSuchBinding(StorageError):
+    """A number that no binding has, or has any more."""
 
 
 class BadQuery(StorageError):

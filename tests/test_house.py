@@ -50,8 +50,9 @@ HOMES = {
 
 PURE = re.compile(
     "proxy/(answer|decode|headers|hosts|inject|prompt|redact|rules|schemas|splice|sse|"
-    "strangers|stitch|tape|targets|terminal|validate|stitch/.*|stored/(parameters|shapes)).py|distill/(pairs|chat|items|split|dedupe|"
-    "preflight|formats/.*).py|storage/(records|bodies|threads).py|(proxy|distill|storage)/errors.py"
+    "strangers|stitch|tape|targets|terminal|validate|stitch/.*|stored/(parameters|shapes)|"
+    "schemas/(__init__|bound|registry|traits)).py|distill/(pairs|chat|items|split|dedupe|"
+    "preflight|formats/.*).py|storage/(records|bodies|schemas|threads).py|(proxy|distill|storage)/errors.py"
 )
 PURE_TO_READ = "proxy/settings.py"  # as a type: a pure module is given a Settings
 IMPURE = re.compile(

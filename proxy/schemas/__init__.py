@@ -1,0 +1,1 @@
+"""Registered schemas, what applies where, and judging answers against them."""
