@@ -21,12 +21,13 @@ from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
-from proxy.housekeeping import PATH, Housekeeping, policy_of
+from proxy.housekeeping import PATH, SCHEMAS_PATH, Housekeeping, policy_of
 from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
+from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings, is_loopback
 from proxy.stored.serve import Stored
 from proxy.strangers import Strangers
@@ -60,6 +61,7 @@ class App:
         self._callers: Callers
         self._dispatch: Dispatch
         self._house: Housekeeping
+        self._registrar: Registrar
         self._strangers = Strangers(
             settings.served_names,
             everyone=not is_loopback(settings.listen) or settings.is_unix,
@@ -104,6 +106,9 @@ class App:
                     limits=limits_of(settings),
                     clock=self._clock.wall_us,
                 )
+            )
+            self._registrar = await Registrar.open(
+                self._recorder, clock=self._clock.wall_us
             )
             index = await self._indexed(stack, db)
             forward = self._assemble(stack, db, index)
@@ -198,6 +203,7 @@ class App:
             Route("/readyz", self._readyz),
             Route("/metrics", self._metrics),
             Route(PATH, self._keep_house, methods=["POST"]),
+            Route(SCHEMAS_PATH, self._register, methods=["POST"]),
             *api_routes(door, desk, self._clock.wall_us),
         ]
 
@@ -238,6 +244,9 @@ class App:
 
     async def _keep_house(self, request: Request) -> Response:
         return await self._house.serve(request, self._clock.wall_us)
+
+    async def _register(self, request: Request) -> Response:
+        return await self._house.register(request, self._registrar)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")

@@ -6,29 +6,33 @@ Who may ask proves it with a secret of this run, which lies beside the file.
 import asyncio
 import hmac
 import secrets
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings
 from storage.engines.owner import tell
 from storage.errors import StorageError
 from storage.recorder import Recorder
+from storage.registering import Entered, Entry
 from storage.retention import Policy, Retention
-from storage.upkeep import Upkeep, keep_up
+from storage.upkeep import Report, Upkeep, keep_up
 from storage.wishes import Wish, carry_out
 
 PATH = "/api/upkeep"
+SCHEMAS_PATH = "/api/upkeep/schemas"
 
 _SECRET_BYTES = 32
 
 # In the background traffic comes first: four fifths of the time are its own.
 _PAUSE_RATIO = 4
 
-_decoder = msgspec.json.Decoder(Wish)
+_wishes = msgspec.json.Decoder(Wish)
+_entries = msgspec.json.Decoder(Entry)
 _encode = msgspec.json.Encoder().encode
 
 
@@ -55,18 +59,35 @@ class Housekeeping:
 
     async def serve(self, request: Request, clock: Callable[[], int]) -> Response:
         """Carry out what a command asks."""
+
+        async def upkeep(body: bytes) -> Report:
+            wish = _wishes.decode(body)
+            async with self._turn:
+                return await carry_out(wish, self._asked, clock=clock)
+
+        return await self._done(request, upkeep)
+
+    async def register(self, request: Request, registrar: Registrar) -> Response:
+        """Change what is registered, as a command asks."""
+
+        async def enter(body: bytes) -> Entered:
+            return await registrar.enter(_entries.decode(body))
+
+        return await self._done(request, enter)
+
+    async def _done(
+        self, request: Request, do: Callable[[bytes], Awaitable[Report | Entered]]
+    ) -> Response:
+        """Do what the body asks, where the secret of this run comes with it."""
         given = request.headers.get("authorization", "").encode("latin-1")
         if not hmac.compare_digest(given, f"Bearer {self._secret}".encode()):
             return _answer(401, "this path is for the commands of this machine alone")
         try:
-            wish = _decoder.decode(await request.body())
+            report = await do(await request.body())
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             return _answer(400, f"this is no wish: {exc}")
-        async with self._turn:
-            try:
-                report = await carry_out(wish, self._asked, clock=clock)
-            except StorageError as exc:
-                return _answer(409, str(exc))
+        except StorageError as exc:
+            return _answer(409, str(exc))
         return Response(_encode(report), media_type="application/json")
 
 

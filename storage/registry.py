@@ -75,6 +75,14 @@ def bindings(connection: sqlite3.Connection) -> list[Binding]:
     ]
 
 
+def binding(connection: sqlite3.Connection, number: int) -> Binding:
+    """Return a binding that holds, by its number. Raises: `NoSuchBinding`."""
+    found = [its for its in bindings(connection) if its.id == number]
+    if not found:
+        raise NoSuchBinding(f"no binding has the number {number}")
+    return found[0]
+
+
 def find(connection: sqlite3.Connection, ref: str) -> Version:
     """Return a version by its ref, or the newest one of a name.
 
@@ -162,10 +170,8 @@ def _version(row: Iterable[Any]) -> Version:
 
 
 def _without(connection: sqlite3.Connection, number: int) -> list[int]:
-    order = [its.id for its in bindings(connection)]
-    if number not in order:
-        raise NoSuchBinding(f"no binding has the number {number}")
-    return [its for its in order if its != number]
+    binding(connection, number)
+    return [its.id for its in bindings(connection) if its.id != number]
 
 
 def _with(order: list[int], number: int, position: int | None) -> list[int]:

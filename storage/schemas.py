@@ -1,8 +1,15 @@
 """Registered schemas and what they are bound to, as values and as rows of the file."""
 
+import re
 from typing import Literal, TypeAlias
 
 import msgspec
+
+NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+"""What a schema may be called; `x-spiritsafe-schema` takes no other name."""
+
+REF = re.compile(rf"{NAME.pattern}(?:@[1-9][0-9]{{0,8}})?")
+"""A name, which means its newest version, or one version of it."""
 
 Policy: TypeAlias = Literal[
     "observe",  # the verdict is recorded, and that is all

@@ -34,6 +34,7 @@ FORWARDING = tuple(
 HOMES = {
     "aiosqlite": ("storage/engines/*",),
     "h2": ("proxy/upstream*",),
+    "jsonschema_rs": ("proxy/schemas/compile.py",),
     "httptools": ("proxy/upstream*", *FRONT),
     "httpx": ("proxy/upstream*", *FORWARDING),  # in forwarding its types only
     "openai": ("proxy/demo/*",),
@@ -51,8 +52,9 @@ HOMES = {
 PURE = re.compile(
     "proxy/(answer|decode|headers|hosts|inject|prompt|redact|rules|schemas|splice|sse|"
     "strangers|stitch|tape|targets|terminal|validate|stitch/.*|stored/(parameters|shapes)|"
-    "schemas/(__init__|bound|registry|traits)).py|distill/(pairs|chat|items|split|dedupe|"
-    "preflight|formats/.*).py|storage/(records|bodies|schemas|threads).py|(proxy|distill|storage)/errors.py"
+    "schemas/(__init__|carried|cases|document|extract|registry|slots|strict|traits)).py|"
+    "distill/(pairs|chat|items|split|dedupe|preflight|formats/.*).py|"
+    "storage/(records|bodies|schemas|threads).py|(proxy|distill|storage)/errors.py"
 )
 PURE_TO_READ = "proxy/settings.py"  # as a type: a pure module is given a Settings
 IMPURE = re.compile(

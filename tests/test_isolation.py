@@ -112,6 +112,10 @@ ATTEMPTS: Final[dict[tuple[str, str], Sequence[Attempt]]] = {
         Attempt(body={"do": "remove", "seqs": [1, 2]}),
         Attempt(body={"do": "tag", "seqs": [1], "add": {"taken": "yes"}}),
     ),
+    ("POST", "/api/upkeep/schemas"): (
+        Attempt(body={"do": "add", "schema": "taken", "document": "e30="}),
+        Attempt(body={"do": "unbind", "number": 1}),
+    ),
 }  # fmt: skip
 TAILS: Final = {("GET", f"{EXCHANGES}/tail")}
 """What never ends: followed while both record."""

@@ -1,1 +1,1 @@
-"""Registered schemas, what applies where, and judging answers against them."""
+"""Judges JSON answers by the schemas that apply to them."""

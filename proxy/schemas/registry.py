@@ -9,7 +9,7 @@ from fnmatch import translate
 
 import msgspec
 
-from proxy.schemas.bound import Bound, Unknown
+from proxy.schemas.cases import Bound, Chosen, Unknown
 from storage.schemas import Binding, Version
 
 
@@ -65,7 +65,7 @@ class Registry:
             or (self._binders and any(its.fits(ask) for its in self._binders))
         )
 
-    def applying(self, ask: Ask) -> tuple[Bound | Unknown, ...]:
+    def applying(self, ask: Ask) -> tuple[Chosen, ...]:
         """Return what applies, in order of precedence: header, tag, bindings."""
         found = [self._named(name, why) for name, why in _chosen(ask)]
         found += [
@@ -91,7 +91,7 @@ class Registry:
     def _fitting(self, ask: Ask) -> list[Binding]:
         return [its.binding for its in self._binders if its.fits(ask)]
 
-    def _named(self, name: str, why: str, tool: str = "") -> Bound | Unknown:
+    def _named(self, name: str, why: str, tool: str = "") -> Chosen:
         version = self.find(name)
         if version is None:
             return Unknown(name, why, tool)

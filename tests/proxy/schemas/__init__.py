@@ -1,1 +1,1 @@
-"""Tests of proxy.schemas."""
+"""Tests of judging."""

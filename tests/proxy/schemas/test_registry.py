@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from proxy.schemas.bound import Bound, Unknown
+from proxy.schemas.cases import Bound, Unknown
 from proxy.schemas.registry import Ask, Registry
 from storage.schemas import Binding, Policy, Rule, Version
 

@@ -1,0 +1,134 @@
+"""Reads which schemas a request carries itself, without reading the rest of it."""
+
+from typing import TypeVar
+
+import msgspec
+from msgspec import Raw, Struct
+
+from storage.records import Endpoint
+
+T = TypeVar("T")
+
+_NULL = Raw(b"null")
+_MARKS = (b'"response_format"', b'"tools"', b'"functions"', b'"format"')
+
+
+class Carry(Struct, frozen=True):
+    """A schema inside a request: its name there, its JSON text, what holds it."""
+
+    name: str
+    document: bytes
+    why: str
+
+
+class Carried(Struct, frozen=True):
+    """All schemas of one request.
+
+    Shapes: `content` is for the text of the answer, `tools` for the arguments of calls,
+    by name; `forced` names the one tool that has to be called.
+    """
+
+    content: Carry | None = None
+    tools: dict[str, Carry] = {}
+    forced: str = ""
+
+
+class _Ask(Struct):
+    response_format: Raw = _NULL
+    text: Raw = _NULL
+    tools: Raw = _NULL
+    functions: Raw = _NULL
+    tool_choice: Raw = _NULL
+    function_call: Raw = _NULL
+
+
+class _Format(Struct):
+    type: str = ""
+    name: str = ""
+    schema: Raw = _NULL
+    json_schema: Raw = _NULL
+
+
+class _Text(Struct):
+    format: Raw = _NULL
+
+
+class _Function(Struct):
+    name: str = ""
+    parameters: Raw = _NULL
+    function: Raw = _NULL
+
+
+NOTHING = Carried()
+
+_ask = msgspec.json.Decoder(_Ask)
+_format = msgspec.json.Decoder(_Format)
+_text = msgspec.json.Decoder(_Text)
+_function = msgspec.json.Decoder(_Function)
+_list = msgspec.json.Decoder(list[Raw])
+
+
+def may_carry(body: bytes) -> bool:
+    """Return whether a request can carry a schema at all: a look, no reading."""
+    return any(mark in body for mark in _MARKS)
+
+
+def carried(endpoint: Endpoint, body: bytes) -> Carried:
+    """Return the schemas that a request carries; none where it cannot be read."""
+    if endpoint not in {"chat", "responses"} or not may_carry(body):
+        return NOTHING
+    try:
+        ask = _ask.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return NOTHING
+    tools = _tools(ask.functions, "function") | _tools(ask.tools, "tool")
+    if endpoint == "chat":
+        content = _content(ask.response_format, "response_format")
+        forced = _named(ask.tool_choice) or _named(ask.function_call)
+    else:
+        text = _decoded(_text, ask.text)
+        content = None if text is None else _content(text.format, "text.format")
+        forced = _named(ask.tool_choice)
+    return Carried(content, tools, forced)
+
+
+def _content(raw: Raw, why: str) -> Carry | None:
+    asked = _decoded(_format, raw)
+    if asked is None:
+        return None
+    inside = _decoded(_format, asked.json_schema) or asked
+    if not _is_schema(inside.schema):
+        return None
+    return Carry(inside.name or asked.type, bytes(inside.schema), why)
+
+
+def _tools(raw: Raw, why: str) -> dict[str, Carry]:
+    found = {}
+    for item in _decoded(_list, raw) or ():
+        tool = _decoded(_function, item)
+        if tool is None:
+            continue
+        tool = _decoded(_function, tool.function) or tool
+        if tool.name and _is_schema(tool.parameters):
+            found[tool.name] = Carry(tool.name, bytes(tool.parameters), why)
+    return found
+
+
+def _named(raw: Raw) -> str:
+    """Return the tool that a choice names; "" for `auto` and its like."""
+    choice = _decoded(_function, raw)
+    if choice is None:
+        return ""
+    return (_decoded(_function, choice.function) or choice).name
+
+
+def _is_schema(raw: Raw) -> bool:
+    return bytes(raw)[:1] in {b"{", b"t", b"f"}
+
+
+def _decoded(decoder: msgspec.json.Decoder[T], raw: Raw) -> T | None:
+    """Return what is there, None where it is null or has another form."""
+    try:
+        return decoder.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None

@@ -1,0 +1,135 @@
+"""Chooses what is judged by which schema: the parts of an answer, each with its own.
+
+Source: wire 7.1 and 7.3.
+"""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from proxy.schemas import slots
+from proxy.schemas.carried import NOTHING, Carried, Carry, carried, may_carry
+from proxy.schemas.slots import Part, Slot
+from storage.records import Endpoint, Json
+
+
+class Bound(Struct, frozen=True):
+    """A registered schema that applies.
+
+    Shapes: `ref` is `name@version`, `digest` the SHA-256 of `document`; `why` is
+    `header`, `tag` or `binding:7`; with a `tool` only the calls of that one are meant.
+    """
+
+    ref: str
+    digest: bytes
+    document: bytes
+    why: str
+    tool: str = ""
+
+
+class Unknown(Struct, frozen=True):
+    """A schema that was asked for and is not registered."""
+
+    ref: str
+    why: str
+    tool: str = ""
+
+
+Chosen: TypeAlias = Bound | Unknown
+
+
+class Question(Struct, frozen=True, kw_only=True):
+    """An answer to judge, with what was asked.
+
+    Shapes: `request` is the body as the client sent it, `answer` the assembled object,
+    `bound` what the registry says applies, in order of precedence; `kept` is false
+    where only a part of the answer's bytes was.
+    """
+
+    endpoint: Endpoint
+    request: bytes
+    answer: dict[str, Json]
+    complete: bool
+    status: int
+    bound: tuple[Chosen, ...] = ()
+    kept: bool = True
+
+
+class Case(Struct, frozen=True):
+    """One slot and the schema that it is judged by."""
+
+    slot: Slot
+    chosen: Chosen
+    ended: bool
+    kept: bool
+
+
+def concerns(request: bytes, bound: Sequence[Chosen]) -> bool:
+    """Return whether any schema can concern an exchange: a look, no reading."""
+    return bool(bound) or may_carry(request)
+
+
+def cases(question: Question) -> Iterator[Case]:
+    """Yield what is judged by which schema."""
+    if not 200 <= question.status < 400:
+        return
+    carries = carried(question.endpoint, question.request)
+    if not question.bound and carries == NOTHING:
+        return
+    for part in slots.parts(question.endpoint, question.answer):
+        for slot, chosen in _choose(part, question.bound, carries):
+            ended = question.complete and question.kept and part.ended
+            yield Case(slot, chosen, ended, question.kept)
+
+
+def _choose(
+    part: Part, bound: Sequence[Chosen], carries: Carried
+) -> Iterator[tuple[Slot, Chosen]]:
+    """Yield the slots of a part that a schema is for, each with the first such."""
+    loose = next((one for one in bound if not one.tool), None)
+    content = loose or _given(carries.content)
+    texts, calls, refusals = part.of("text"), part.of("call"), part.of("refusal")
+    forced = _of_tool(carries.forced, bound, carries) if carries.forced else None
+    asked = content or forced
+    if asked:
+        yield from ((slot, asked) for slot in refusals)
+    if content:
+        yield from ((slot, content) for slot in texts)
+    for slot in calls:
+        chosen = _of_call(slot.tool, bound, carries, texts=bool(texts))
+        if chosen:
+            yield slot, chosen
+    if calls or refusals:
+        return
+    if forced and not content:
+        yield Slot(part.at, "missing", "", carries.forced), forced
+    elif content and not texts:
+        yield Slot(part.at, "text", ""), content
+
+
+def _of_call(
+    tool: str, bound: Sequence[Chosen], carries: Carried, *, texts: bool
+) -> Chosen | None:
+    """Return the schema of a call's arguments."""
+    if not texts:
+        for one in bound:
+            if one.tool in {"", tool}:
+                return one
+    return _of_tool(tool, bound, carries)
+
+
+def _of_tool(tool: str, bound: Sequence[Chosen], carries: Carried) -> Chosen | None:
+    for one in bound:
+        if one.tool == tool:
+            return one
+    return _given(carries.tools.get(tool))
+
+
+def _given(carry: Carry | None) -> Bound | None:
+    """Return a schema of the request's as one that applies."""
+    if carry is None:
+        return None
+    digest = sha256(carry.document).digest()
+    return Bound(carry.name, digest, carry.document, carry.why)

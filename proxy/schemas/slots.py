@@ -1,0 +1,124 @@
+"""Lists the places of an answer whose JSON is judged."""
+
+from collections.abc import Iterator
+from typing import Literal, TypeAlias
+
+from msgspec import Struct
+
+from storage.records import Endpoint, Json
+
+Kind: TypeAlias = Literal["text", "call", "refusal", "missing"]
+
+CUT_SHORT = frozenset({"length", "content_filter", "max_tokens", "max_output_tokens"})
+
+
+class Slot(Struct, frozen=True):
+    """One place: a JSON pointer into the answer, and what stands there.
+
+    Shapes: `value` is a text, or the arguments as an object where a server sends them
+    so; `tool` is the name of a call's tool.
+    """
+
+    at: str
+    kind: Kind
+    value: Json
+    tool: str = ""
+
+
+class Part(Struct, frozen=True):
+    """A choice, or the whole of a Response: what has one schema for its text.
+
+    Shapes: `at` is where a text would stand; `ended` says whether the model came to
+    its own end there.
+    """
+
+    at: str
+    ended: bool
+    slots: tuple[Slot, ...] = ()
+
+    def of(self, kind: Kind) -> list[Slot]:
+        """Return the slots of one kind."""
+        return [slot for slot in self.slots if slot.kind == kind]
+
+
+def parts(endpoint: Endpoint, answer: dict[str, Json]) -> list[Part]:
+    """Return the parts of an assembled answer; what has another form is passed by."""
+    if endpoint == "responses":
+        return [_response(answer)]
+    if endpoint == "chat":
+        return [_choice(index, choice) for index, choice in _objects(answer, "choices")]
+    if endpoint == "completions":
+        return [_text(index, choice) for index, choice in _objects(answer, "choices")]
+    return []
+
+
+def _choice(index: int, choice: dict[str, Json]) -> Part:
+    at = f"/choices/{index}/message"
+    message = choice.get("message")
+    slots = tuple(_message(at, message)) if isinstance(message, dict) else ()
+    return Part(f"{at}/content", choice.get("finish_reason") not in CUT_SHORT, slots)
+
+
+def _message(at: str, message: dict[str, Json]) -> Iterator[Slot]:
+    refusal = message.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        yield Slot(f"{at}/refusal", "refusal", refusal)
+    content = message.get("content")
+    if isinstance(content, str):
+        yield from _written(f"{at}/content", content)
+    for index, part in _objects(message, "content"):  # as some servers send it
+        yield from _part(f"{at}/content/{index}", part)
+    for index, call in _objects(message, "tool_calls"):
+        yield from _call(f"{at}/tool_calls/{index}/function", call.get("function"))
+    yield from _call(f"{at}/function_call", message.get("function_call"))
+
+
+def _text(index: int, choice: dict[str, Json]) -> Part:
+    at = f"/choices/{index}/text"
+    text = choice.get("text")
+    slots = tuple(_written(at, text)) if isinstance(text, str) else ()
+    return Part(at, choice.get("finish_reason") not in CUT_SHORT, slots)
+
+
+def _response(answer: dict[str, Json]) -> Part:
+    slots: list[Slot] = []
+    for index, item in _objects(answer, "output"):
+        at = f"/output/{index}"
+        if item.get("type") == "message":
+            for number, part in _objects(item, "content"):
+                slots += _part(f"{at}/content/{number}", part)
+        elif item.get("type") == "function_call":
+            slots += _call(at, item)
+    return Part("/output", answer.get("status") != "incomplete", tuple(slots))
+
+
+def _part(at: str, part: dict[str, Json]) -> Iterator[Slot]:
+    text, refusal = part.get("text"), part.get("refusal")
+    if isinstance(refusal, str) and refusal:
+        yield Slot(f"{at}/refusal", "refusal", refusal)
+    elif isinstance(text, str):
+        yield from _written(f"{at}/text", text)
+
+
+def _written(at: str, text: str) -> Iterator[Slot]:
+    if text and not text.isspace():
+        yield Slot(at, "text", text)
+
+
+def _call(at: str, called: Json) -> Iterator[Slot]:
+    if not isinstance(called, dict):
+        return
+    name, arguments = called.get("name"), called.get("arguments")
+    if isinstance(name, str):
+        value = "" if arguments is None else arguments
+        yield Slot(f"{at}/arguments", "call", value, name)
+
+
+def _objects(
+    holder: dict[str, Json], name: str
+) -> Iterator[tuple[int, dict[str, Json]]]:
+    items = holder.get(name)
+    if isinstance(items, list):
+        yield from (
+            (index, item) for index, item in enumerate(items) if isinstance(item, dict)
+        )
