@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from ctypes import c_longlong
 from multiprocessing.connection import Connection, wait
@@ -22,8 +22,8 @@ from proxy.schemas.findings import Findings
 from proxy.schemas.history import History, Seat, Verdicts
 from proxy.schemas.judge import Bound
 from storage.answers import Chosen
-from storage.records import Judgement
 from storage.reading import open_library
+from storage.records import Judgement
 
 AT_ONCE = 1024
 """Exchanges of one task: some 30 ms."""
@@ -53,7 +53,7 @@ def cores() -> int:
 
 def spread(
     job: Job, tasks: Iterable[Chosen], *, workers: int, longest_s: float = LONGEST_S
-) -> Iterator[Verdicts]:
+) -> Generator[Verdicts, None, None]:
     """Yield what the tasks come to, as they end; memory stays flat.
 
     Raises: `RuntimeError` where processes end by themselves.
