@@ -27,6 +27,7 @@ from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
+from proxy.schemas.judge import Judge
 from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings, is_loopback
 from proxy.stored.serve import Stored
@@ -61,7 +62,6 @@ class App:
         self._callers: Callers
         self._dispatch: Dispatch
         self._house: Housekeeping
-        self._registrar: Registrar
         self._strangers = Strangers(
             settings.served_names,
             everyone=not is_loopback(settings.listen) or settings.is_unix,
@@ -74,6 +74,7 @@ class App:
         )
         self.clients: Callable[[], int] = int
         self.own: Own
+        self.registrar: Registrar
 
     @property
     def recovered(self) -> RecoveryReport:
@@ -107,7 +108,7 @@ class App:
                     clock=self._clock.wall_us,
                 )
             )
-            self._registrar = await Registrar.open(
+            self.registrar = await Registrar.open(
                 self._recorder, clock=self._clock.wall_us
             )
             index = await self._indexed(stack, db)
@@ -159,10 +160,7 @@ class App:
             through=through,
         )
         forward = Forward(
-            Wiring(
-                *(settings, self._recorder, self._meters, self._clock),
-                masker=settings.masker(),
-            ),
+            self._wiring(stack),
             self._upstreams,
             through,
             budgets=memory,
@@ -184,6 +182,16 @@ class App:
         )
         return forward
 
+    def _wiring(self, stack: AsyncExitStack) -> Wiring:
+        judge = Judge()
+        stack.push_async_callback(judge.close)
+        return Wiring(
+            *(self._settings, self._recorder, self._meters, self._clock),
+            judge=judge,
+            registry=lambda: self.registrar.registry,
+            masker=self._settings.masker(),
+        )
+
     def _routes(
         self, stack: AsyncExitStack, db: Path, readers: Readers, memory: Budgets
     ) -> list[BaseRoute]:
@@ -197,6 +205,7 @@ class App:
             recorder=self._recorder,
             bodies=memory.answers,
             stopping=lambda: self.draining,
+            registrar=self.registrar,
         )
         return [
             Route("/healthz", self._healthz),
@@ -246,7 +255,7 @@ class App:
         return await self._house.serve(request, self._clock.wall_us)
 
     async def _register(self, request: Request) -> Response:
-        return await self._house.register(request, self._registrar)
+        return await self._house.register(request, self.registrar)
 
     async def _metrics(self, _: Request) -> Response:
         return Response(self._exposition.text(), media_type="text/plain; version=0.0.4")

@@ -7,6 +7,8 @@ import msgspec
 from proxy import headers, inject, prompt, splice
 from proxy.decode import decode
 from proxy.hosts import Accepts
+from proxy.schemas.applying import Judging, carried, judging
+from proxy.schemas.registry import Ask, Registry
 from proxy.settings import Settings, UpstreamSettings
 from proxy.targets import Route
 from storage.records import Edit, Endpoint
@@ -16,6 +18,7 @@ KEY_BYTES = 16
 
 _IDENTITY = Edit(where="header", member="accept-encoding", value="identity")
 _NAME_BYTES = 1024  # a model or an id beyond this is none
+_NOTHING = Registry()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Shapes: `body` is what goes upstream, the client's own object where nothing is
     edited; `identity` and the rest of `edits` belong together; `added` names the body
     members we set, for `inject.refusals`. Where `record` is false nothing is edited.
+    `judging` is None where no schema concerns the answer.
     """
 
     body: bytes
@@ -41,6 +45,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     prompt_preview: str
     previous_response_id: str
     retry_count: int
+    judging: Judging | None = None
 
 
 def plan(
@@ -51,6 +56,7 @@ def plan(
     upstream: UpstreamSettings,
     settings: Settings,
     accepts: Accepts,
+    registry: Registry = _NOTHING,
 ) -> Plan:
     """Return the plan of one captured request.
 
@@ -87,7 +93,33 @@ def plan(
         prompt_preview=prompt.preview(endpoint, values) if kept else "",
         previous_response_id=_name(values.get("previous_response_id")),
         retry_count=control.retry_count,
+        judging=_judging(
+            route, control, values, tags=injection.tags, registry=registry
+        ),
     )
+
+
+def _judging(
+    route: Route,
+    control: headers.Control,
+    values: Mapping[str, msgspec.Raw],
+    *,
+    tags: dict[str, str],
+    registry: Registry,
+) -> Judging | None:
+    """Return what applies to the answer; costs next to nothing where nothing does."""
+    if not control.record:
+        return None
+    if not (control.schema or registry.bindings or "schema" in tags):
+        return carried(values)
+    ask = Ask(
+        header=control.schema or "",
+        tags=tags,
+        model=_name(values.get("model")),
+        upstream=route.upstream,
+        endpoint=route.endpoint or "chat",
+    )
+    return judging(ask, values, registry=registry)
 
 
 def _members(control: headers.Control, body: bytes) -> splice.Members:

@@ -19,6 +19,8 @@ from proxy import targets
 from proxy.stored.serve import COMPLETIONS, RESPONSES
 from storage.reading import open_library
 from storage.records import Endpoint
+from storage.registering import Entry
+from storage.schemas import Rule
 from tests.living import RawClient
 from tests.proxy.stored.scene import ALICE, BOB, Answer, Reading, reading
 from tests.scripted_upstream import RawRequest, Wire
@@ -41,6 +43,12 @@ class Attempt(NamedTuple):
 
 PLAIN: Final = (Attempt(),)
 EXCHANGES: Final = "/api/exchanges"
+SCHEMAS: Final = "/api/schemas"
+BINDINGS: Final = "/api/bindings"
+OWNED: Final = "invoice"
+"""A schema of the operator's, made of what she recorded."""
+
+PLACES: Final = {"{name}": OWNED, "{version}": "1", "{number}": "1", "{path}": ""}
 TAGGING: Final = {"add": {"taken": "yes"}, "remove": ["owner"]}
 FILTERS: Final = (
     Attempt(),
@@ -107,6 +115,14 @@ ATTEMPTS: Final[dict[tuple[str, str], Sequence[Attempt]]] = {
     ("POST", f"{EXCHANGES}/{{id}}/tags"): (Attempt(body=TAGGING),),
     ("POST", f"{EXCHANGES}/tags"): (Attempt(body={"ids": ["ID"], **TAGGING}),),
     ("POST", f"{EXCHANGES}/delete"): (Attempt(body={"ids": ["ID"]}),),
+    ("GET", SCHEMAS): PLAIN,
+    ("GET", f"{SCHEMAS}/{{name}}"): PLAIN,
+    ("GET", f"{SCHEMAS}/{{name}}/versions/{{version}}"): PLAIN,
+    ("PUT", f"{SCHEMAS}/{{name}}"): (Attempt(body={"type": "object"}),),
+    ("GET", BINDINGS): PLAIN,
+    ("POST", BINDINGS): (Attempt(body={"schema": OWNED, "policy": "enforce"}),),
+    ("POST", f"{BINDINGS}/{{number}}/position"): (Attempt(body={"position": 1}),),
+    ("DELETE", f"{BINDINGS}/{{number}}"): PLAIN,
     ("GET", "/api/openapi.json"): PLAIN,
     ("POST", "/api/upkeep"): (
         Attempt(body={"do": "remove", "seqs": [1, 2]}),
@@ -178,7 +194,9 @@ def trials(
     method, path = route
     for attempt in ATTEMPTS[route]:
         for name in ids:
-            place = path.replace("{id}", name).replace("{path}", "")
+            place = path.replace("{id}", name)
+            for part, its in PLACES.items():
+                place = place.replace(part, its)
             body = json.loads(json.dumps(attempt.body).replace("ID", name))
             yield method, place + attempt.query.replace("ID", name), body
 
@@ -238,18 +256,32 @@ async def test_s30_nobody_gets_at_what_another_recorded(
         hers += await record(here, alice, SECRET)
         his = await record(here, bob, "bob")
         hers += await record(here, alice, f"{SECRET} again")
+        await register(here)
+        registered = here.proxy.app.registrar.registry
         before = kept(here.proxy.db, alice)
         for route in sorted(every_route(here) & ATTEMPTS.keys()):
             for method, target, body in trials(route, hers):
                 for key in (bob, None):
                     got = await here.ask(method, target, body, key=key)
                     look_at(got, f"{method} {target}", asked_for="{id}" in route[1])
+                    look_at_operators(got, route, known=key is not None)
                     no_id = route[1].startswith(EXCHANGES) and "ex_" not in target
                     if key is None and route[1] not in OPEN and not no_id:
                         told_off(got, route, held=bool(tokens))
         assert before == kept(here.proxy.db, alice)
+        assert registered is here.proxy.app.registrar.registry
         assert his[0] in await here.ids("?limit=100", key=bob)
         assert [hers[0], hers[4]] == await here.ids(key=alice)
+
+
+async def register(here: Reading) -> None:
+    """Register a schema that quotes what she recorded, and bind it to all traffic."""
+    schema = json.dumps({"enum": [SECRET]}).encode()
+    for entry in (
+        Entry(do="add", schema=OWNED, document=schema, source="inferred"),
+        Entry(do="bind", schema=OWNED, rule=Rule(format_name=SECRET)),
+    ):
+        await here.proxy.app.registrar.enter(entry)
 
 
 def responses_of(ids: Sequence[str]) -> list[bytes]:
@@ -272,6 +304,12 @@ def told_off(got: Answer, route: tuple[str, str], *, held: bool) -> None:
     reads = route == ("GET", "/v1/chat/completions") or "{id}" in route[1]
     if reads or held or route[1].startswith("/api/"):
         assert got.status in {400, 401}, (route, got.status, got.body)
+
+
+def look_at_operators(got: Answer, route: tuple[str, str], *, known: bool) -> None:
+    """Fail where a caller gets any further at what is the operator's alone."""
+    if route[1].startswith((SCHEMAS, BINDINGS)):
+        assert got.status == (403 if known else 401), (route, got.status, got.body)
 
 
 async def test_s30_nobody_follows_what_another_records(

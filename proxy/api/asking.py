@@ -51,8 +51,20 @@ def parameters(request: Request, model: type[M]) -> M:
 async def body(request: Request, model: type[M]) -> M:
     """Return the JSON body of a request.
 
-    Raises: `TooLargeError`; `ClientGone` and `BodyTimeoutError` as `timely`;
-    `ClientError` for what is no JSON, unknown or out of its bounds.
+    Raises: as `octets`; `ClientError` for what is no JSON, unknown or out of its
+    bounds.
+    """
+    data = await octets(request)
+    try:
+        return model.model_validate_json(data)
+    except ValidationError as exc:
+        raise refused(exc) from None
+
+
+async def octets(request: Request) -> bytes:
+    """Return the body of a request as it came.
+
+    Raises: `TooLargeError`; `ClientGone` and `BodyTimeoutError` as `timely`.
     """
     turn = request.scope["extensions"]["spiritsafe"]
     pieces, size, more = [], 0, True
@@ -66,10 +78,7 @@ async def body(request: Request, model: type[M]) -> M:
                 "here: change fewer at once."
             )
         more = event["more_body"]
-    try:
-        return model.model_validate_json(b"".join(pieces))
-    except ValidationError as exc:
-        raise refused(exc) from None
+    return b"".join(pieces)
 
 
 def exchange_id(request: Request) -> str:

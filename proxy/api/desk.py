@@ -5,6 +5,7 @@ from typing import NamedTuple, TypeVar
 
 from proxy.api.who import Visitor
 from proxy.budget import Budget
+from proxy.schemas.registrar import Registrar
 from storage.readers import Readers
 from storage.reading import Library
 from storage.recorder import Recorder
@@ -20,7 +21,7 @@ class Desk(NamedTuple):
 
     Shapes: `aside` are readers of their own, so that who counts or follows holds up no
     list; `bodies` accounts for the memory of whole exchanges; `stopping` says whether
-    the server was told to.
+    the server was told to; `registrar` changes what is registered.
     """
 
     readers: Readers
@@ -28,6 +29,7 @@ class Desk(NamedTuple):
     recorder: Recorder
     bodies: Budget
     stopping: Callable[[], bool]
+    registrar: Registrar
 
     async def read(
         self,

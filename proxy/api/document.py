@@ -11,12 +11,22 @@ from pydantic.json_schema import models_json_schema
 from proxy.api.models import EXCHANGE_ID, Failure
 from proxy.api.offers import Offer
 from storage.records import Json
+from storage.schemas import NAME
 
+NUMBER = r"^[1-9][0-9]{0,8}$"
 REFERENCE = "#/components/schemas/{model}"
+
+IN_PATH = {
+    "id": EXCHANGE_ID,
+    "name": rf"^{NAME.pattern}$",
+    "number": NUMBER,
+    "version": NUMBER,
+}
 
 REFUSALS = {
     400: "A parameter or the body says what cannot be; `param` names it.",
     401: "No key.",
+    403: "It is for the console's token alone.",
     404: "There is none of this id for the caller.",
     409: "It has not ended, or a release is made of it.",
     413: "The body is too large.",
@@ -88,7 +98,7 @@ def _in_path(offer: Offer) -> Iterable[dict[str, Json]]:
             "name": name,
             "in": "path",
             "required": True,
-            "schema": {"type": "string", "pattern": EXCHANGE_ID},
+            "schema": {"type": "string", "pattern": IN_PATH[name]},
         }
 
 

@@ -25,7 +25,8 @@ def _no_nul(text: str) -> str:
     return text
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """Return a text that people can read. Raises: `ValueError`."""
     if not text.isprintable():
         raise ValueError("it holds a character that cannot be printed")
     return text
@@ -36,7 +37,7 @@ Id = Annotated[str, StringConstraints(pattern=EXCHANGE_ID)]
 Key = Annotated[
     str,
     StringConstraints(min_length=1, max_length=MAX_KEY_CHARACTERS),
-    AfterValidator(_printable),
+    AfterValidator(printable),
 ]
 Value = Annotated[
     str, StringConstraints(max_length=MAX_VALUE_CHARACTERS), AfterValidator(_no_nul)

@@ -7,18 +7,21 @@ from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.types import ASGIApp
 
-from proxy.api import models
+from proxy.api import models, registered
 from proxy.api.changing import Changing
 from proxy.api.desk import Desk
 from proxy.api.live import Live
 from proxy.api.looking import Looking
+from proxy.api.registering import Registering
 from proxy.api.who import Visitor
 
-Method = Literal["GET", "POST", "DELETE"]
+Method = Literal["GET", "POST", "PUT", "DELETE"]
 Serve = Callable[[Request, Visitor], Awaitable[ASGIApp]]
 
 LIST: Final = "/api/exchanges"
 ONE: Final = "/api/exchanges/{id}"
+SCHEMAS: Final = "/api/schemas"
+BINDINGS: Final = "/api/bindings"
 
 
 class Offer(NamedTuple):
@@ -41,7 +44,13 @@ class Offer(NamedTuple):
 
 def offers(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
     """Return all that is offered."""
-    return (*reading(desk, now_us), *changing(desk), *bodies(desk))
+    return (
+        *reading(desk, now_us),
+        *changing(desk),
+        *bodies(desk),
+        *schemas(desk),
+        *bindings(desk),
+    )
 
 
 def reading(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
@@ -112,5 +121,56 @@ def bodies(desk: Desk) -> Sequence[Offer]:
             "GET", f"{ONE}/answer", "getAnswer",
             "The body of the answer as it was received, byte for byte.",
             looking.answer, octets, refusals=(404,),
+        ),
+    )  # fmt: skip
+
+
+def schemas(desk: Desk) -> Sequence[Offer]:
+    """Return what registers schemas; the operator's alone, as `bindings`."""
+    its = Registering(desk.registrar)
+    return (
+        Offer(
+            "GET", SCHEMAS, "listSchemas", "The newest version of every schema.",
+            its.schemas, registered.Versions, refusals=(403,),
+        ),
+        Offer(
+            "GET", f"{SCHEMAS}/{{name}}", "getSchema", "The newest version of one.",
+            its.newest, registered.Whole, refusals=(403, 404),
+        ),
+        Offer(
+            "PUT", f"{SCHEMAS}/{{name}}", "putSchema",
+            "Registers a JSON Schema as the newest version; the newest one, given "
+            "again byte for byte, stays as it is.",
+            its.put, registered.Put, body=registered.Document, refusals=(403,),
+        ),
+        Offer(
+            "GET", f"{SCHEMAS}/{{name}}/versions/{{version}}", "getSchemaVersion",
+            "One version of a schema.",
+            its.version, registered.Whole, refusals=(403, 404),
+        ),
+    )  # fmt: skip
+
+
+def bindings(desk: Desk) -> Sequence[Offer]:
+    """Return what binds schemas to traffic."""
+    its = Registering(desk.registrar)
+    return (
+        Offer(
+            "GET", BINDINGS, "listBindings", "All, in the order they are asked.",
+            its.bindings, registered.Bindings, refusals=(403,),
+        ),
+        Offer(
+            "POST", BINDINGS, "addBinding", "Binds a schema to some traffic.",
+            its.bind, registered.Binding, body=registered.NewBinding,
+            refusals=(403, 404),
+        ),
+        Offer(
+            "POST", f"{BINDINGS}/{{number}}/position", "moveBinding",
+            "Puts a binding at another place.",
+            its.move, registered.Binding, body=registered.Place, refusals=(403, 404),
+        ),
+        Offer(
+            "DELETE", f"{BINDINGS}/{{number}}", "deleteBinding", "Ends a binding.",
+            its.unbind, registered.Ended, refusals=(403, 404),
         ),
     )  # fmt: skip

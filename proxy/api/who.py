@@ -17,6 +17,11 @@ class Visitor(msgspec.Struct, frozen=True):
 
     fingerprint: str | None
 
+    @property
+    def sees_all(self) -> bool:
+        """Whether the console's token was brought."""
+        return self.fingerprint is None
+
     def projects(self, library: Library) -> frozenset[str] | None:
         """Return the fingerprints whose recordings are seen; None for all."""
         if self.fingerprint is None:

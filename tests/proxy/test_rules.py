@@ -11,6 +11,8 @@ from proxy.errors import ControlError
 from proxy.headers import Headers, control
 from proxy.hosts import Accepts
 from proxy.rules import Plan
+from proxy.schemas.applying import Judging
+from proxy.schemas.cases import Unknown
 from proxy.settings import Settings, UpstreamSettings
 from proxy.targets import Route
 from storage.records import Edit, Endpoint
@@ -74,6 +76,7 @@ def test_an_ordinary_request_is_planned_whole() -> None:
         prompt_preview="hi",
         previous_response_id="",
         retry_count=1,
+        judging=Judging((Unknown("invoice@2", "header"),)),
     )
 
 
