@@ -1,6 +1,7 @@
 """What every answer of `/api` is made with: where to read, and where to write."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from proxy.api.who import Visitor
@@ -21,7 +22,7 @@ class Desk(NamedTuple):
 
     Shapes: `aside` are readers of their own, so that who counts or follows holds up no
     list; `bodies` accounts for the memory of whole exchanges; `stopping` says whether
-    the server was told to; `registrar` changes what is registered.
+    the server was told to; `registrar` changes what is registered; `db` is the file.
     """
 
     readers: Readers
@@ -30,6 +31,7 @@ class Desk(NamedTuple):
     bodies: Budget
     stopping: Callable[[], bool]
     registrar: Registrar
+    db: Path
 
     async def read(
         self,
