@@ -212,6 +212,7 @@ class App:
             bodies=memory.answers,
             stopping=lambda: self.draining,
             registrar=self.registrar,
+            db=db,
         )
         return [
             Route("/healthz", self._healthz),

@@ -74,6 +74,11 @@ class Library:
             raise NoSuchExchange(f"no exchange has the id {name}")
         return found[0]
 
+    def numbered(self, seq: int) -> Row | None:
+        """Return the row of this number, if it is still there."""
+        found = self._select(_rows.where(_columns.seq == seq))
+        return found[0] if found else None
+
     def whole(self, row: Row) -> Kept:
         """Return the exchange of a row with all that is kept of it."""
         return assemble(self._connection, row)

@@ -17,6 +17,7 @@ from storage.tables import (
     parts,
     payloads,
     pieces,
+    reasks,
 )
 
 _dialect = sqlite.dialect(paramstyle="qmark")
@@ -92,3 +93,4 @@ INSERT_NODE = _insert(nodes)
 INSERT_CALLER = _insert(callers, "OR IGNORE")
 INSERT_PART = _insert(parts)
 INSERT_JUDGEMENT = _insert(judgements, "OR REPLACE")
+INSERT_REASK = _insert(reasks, "OR REPLACE")

@@ -4,18 +4,19 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from storage import changes
+from storage import changes, judgements
 from storage.engines.scrub import FIRST, Scrub, can_scrub
 from storage.engines.sqlite import give_back, write_anew
 from storage.errors import StorageError, StorageFailed
 from storage.index.behind import Behind
 from storage.index.file import index_path
+from storage.judgements import Rejudged
 from storage.recorder import Recorder
 from storage.retention import Done, Policy, Retention, used_bytes
 from storage.seldom import Seldom
@@ -26,6 +27,7 @@ _log = logging.getLogger(__name__)
 # which nothing else commits.
 _ROWS = 24
 _PAGES = 64
+_JUDGED = 128
 
 # A reader at work holds the log for as long as it reads; an index looks again within
 # seconds. Both are asked again meanwhile.
@@ -46,6 +48,7 @@ class Report(msgspec.Struct, frozen=True):
     """
 
     tagged: int = 0
+    judged: int = 0
     stripped: int = 0
     removed: int = 0
     clean: bool = True
@@ -86,6 +89,16 @@ class Upkeep:
             await self._recorder.change(change)
             done += 1
         return Report(tagged=done)
+
+    async def judge(self, told: Sequence[Rejudged], *, judged_at: int) -> Report:
+        """Put judgements beside those that exchanges have. Raises: `StorageFailed`."""
+        done = 0
+        for at in range(0, len(told), _JUDGED):
+            some = told[at : at + _JUDGED]
+            done += await self._recorder.change(
+                partial(_judge, told=some, judged_at=judged_at)
+            )
+        return Report(judged=done)
 
     async def remove(self, seqs: Iterable[int]) -> Report:
         """Remove exchanges and every trace of them.
@@ -154,7 +167,14 @@ class Upkeep:
         except (ValueError, OSError) as exc:
             why = str(exc)
         after = await self.used_bytes()
-        return Report(0, done.stripped, done.removed, clean, before, after, why)
+        return Report(
+            stripped=done.stripped,
+            removed=done.removed,
+            clean=clean,
+            bytes_before=before,
+            bytes_after=after,
+            why=why,
+        )
 
     async def _index_forgot(self) -> bool:
         """Wait until the index has forgotten what was removed."""
@@ -275,6 +295,13 @@ async def convert(recorder: Recorder) -> None:
 def _forget_changes(connection: sqlite3.Connection, *, index: Path) -> None:
     if not index.exists():  # one that is made from now on reads all rows as they are
         connection.execute("DELETE FROM changed")
+
+
+def _judge(
+    connection: sqlite3.Connection, told: Sequence[Rejudged], judged_at: int
+) -> int:
+    done = (judgements.add(connection, one, judged_at=judged_at) for one in told)
+    return sum(done)
 
 
 def _number(connection: sqlite3.Connection, *, query: str) -> int:

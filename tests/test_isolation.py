@@ -123,6 +123,10 @@ ATTEMPTS: Final[dict[tuple[str, str], Sequence[Attempt]]] = {
     ("GET", SCHEMAS): PLAIN,
     ("GET", f"{SCHEMAS}/{{name}}"): PLAIN,
     ("GET", f"{SCHEMAS}/{{name}}/versions/{{version}}"): PLAIN,
+    ("POST", f"{SCHEMAS}/{{name}}/versions/{{version}}/judgements"): (
+        Attempt(body={}),
+        Attempt(body={"where": SECRET, "apply": True}),
+    ),
     ("PUT", f"{SCHEMAS}/{{name}}"): (Attempt(body={"type": "object"}),),
     ("GET", BINDINGS): PLAIN,
     ("POST", BINDINGS): (Attempt(body={"schema": OWNED, "policy": "enforce"}),),

@@ -27,6 +27,7 @@ NUMBERS = (
     "exchanges", "failed", "tokens in", "cached", "tokens out", "cost", "p50 ms",
     "p95 ms", "received",
 )  # fmt: skip
+VERDICTS = ("judged", "pass")
 TITLES = {"day": "day (UTC)"}
 
 
@@ -126,6 +127,7 @@ def _group_json(
         **told,
         "p50_ms": group.sums.percentile_ms(0.5),
         "p95_ms": group.sums.percentile_ms(0.95),
+        "pass_ratio": group.sums.pass_ratio,
         "cost": group.cost if _is_priced(group) else None,
         "unpriced": group.unpriced,
     }
@@ -148,7 +150,8 @@ def _table(
     table = Table(box=None, pad_edge=False)
     for name in names:
         table.add_column(printing.cell(TITLES.get(name, name)))
-    for heading in NUMBERS:
+    judged = any(group.sums.judged for _, group in groups)
+    for heading in (*NUMBERS, *(VERDICTS if judged else ())):
         table.add_column(heading, justify="right")
     for key, group in groups:
         part = group.sums
@@ -163,8 +166,15 @@ def _table(
             _cost(group),
             *("" if took is None else str(took) for took in times),
             decimal(_received(part)),
+            *(_verdicts(part) if judged else ()),
         )
     return table
+
+
+def _verdicts(part: Sums) -> tuple[str, str]:
+    """Return how many were judged, and the share that passed of valid and invalid."""
+    ratio = part.pass_ratio
+    return str(part.judged), "" if ratio is None else f"{ratio:.1%}"
 
 
 def _say_rest(

@@ -84,6 +84,8 @@ class Comparison(NamedTuple):
             if self.name == "after":
                 return self._term("created", ">=", when.start_at)
             return self._term("created", "<", when.start_at)
+        if self.name == "error" and self.value.text.startswith("/"):
+            return self._replace(name="error_path").node()
         field = field_of(self.name)
         if field is None or self.name in {TAG, "tag"}:
             raise self._unknown()
