@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from proxy import cli_keys
+from proxy import cli_judging, cli_keys
 from proxy.commands import telling
 from proxy.commands.errors import CannotStart, CommandError
 
@@ -186,7 +186,7 @@ def doctor(*, as_json: AsJson = False, db: Db = None) -> None:
 def export(
     query: Filter = None,
     *,
-    form: Annotated[str, typer.Option("--format", help="openai-chat.")],
+    form: Annotated[str, typer.Option("--format", help="openai-chat or openai-dpo.")],
     out: Annotated[str, typer.Option(help="A file; - is stdout.")] = "-",
     model: Model = None,
     upstream: Upstream = None,
@@ -303,6 +303,7 @@ cli.command("doctor")(doctor)
 cli.command("export")(export)
 cli.command("demo")(demo)
 cli.add_typer(cli_keys.cli, name="keys")
+cli.add_typer(cli_judging.cli, name="schema", help="Schemas of answers.")
 cli.command("tag")(tag)
 cli.command("rm")(rm)
 cli.command("prune")(prune)

@@ -4,11 +4,11 @@ import sqlite3
 from collections.abc import Iterable
 
 import msgspec
-from sqlalchemy import bindparam, delete, select, update
+from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from storage.records import Exchange, Fault, Judgement
-from storage.statements import text_of
-from storage.tables import judgements, reasks
+from storage.records import Exchange, Fault, Judgement, Verdict
+from storage.statements import INSERT_JUDGEMENT, text_of
+from storage.tables import changed, exchanges, judgements, reasks
 
 _columns = judgements.c
 _READ = text_of(
@@ -22,6 +22,16 @@ _READ = text_of(
 _FORGET = text_of(
     update(judgements).where(_columns.seq == bindparam("seq_")).values(faults=b"")
 )
+_LOOK = text_of(
+    select(exchanges.c.state, exchanges.c.content_kept).where(exchanges.c.seq == 0)
+)
+_LAST = text_of(select(func.max(_columns.number)).where(_columns.seq == 0))
+_TELL = text_of(
+    update(exchanges)
+    .where(exchanges.c.seq == bindparam("seq_"))
+    .values(schema="", verdict="", error_path="")
+)
+_CHANGED = text_of(insert(changed).prefix_with("OR IGNORE"))
 _REMOVE = (
     text_of(delete(judgements).where(_columns.seq == 0)),
     text_of(delete(reasks).where(reasks.c.seq == 0)),
@@ -29,6 +39,19 @@ _REMOVE = (
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Fault, ...]).decode
+
+
+class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
+    """What judging a recorded exchange once more found.
+
+    Shapes: `seq` is the number of its row; the other three are what the row is to say.
+    """
+
+    seq: int
+    judgements: tuple[Judgement, ...]
+    schema: str | None
+    verdict: Verdict | None
+    error_path: str | None
 
 
 class Judged(Judgement, frozen=True, kw_only=True):
@@ -90,6 +113,32 @@ def read(connection: sqlite3.Connection, seq: int) -> tuple[Judged, ...]:
             connection.execute(_READ, (seq,))
         )
     )
+
+
+def add(connection: sqlite3.Connection, rejudged: Rejudged, *, judged_at: int) -> bool:
+    """Put judgements beside the ones there are, and have the row tell of the new ones.
+
+    Returns whether it was done: an exchange that is not there any more, or has not
+    ended, stays as it is.
+    """
+    seq = rejudged.seq
+    found = connection.execute(_LOOK, (seq,)).fetchone()
+    if found is None or found[0] == "open":
+        return False
+    kept = bool(found[1])
+    (last,) = connection.execute(_LAST, (seq,)).fetchone()
+    number = 0 if last is None else last + 1
+    connection.executemany(
+        INSERT_JUDGEMENT,
+        [
+            row(one, seq, at, judged_at=judged_at, kept=kept)
+            for at, one in enumerate(rejudged.judgements, number)
+        ],
+    )
+    path = rejudged.error_path if kept else None
+    connection.execute(_TELL, (rejudged.schema, rejudged.verdict, path, seq))
+    connection.execute(_CHANGED, (seq,))
+    return True
 
 
 def forget(connection: sqlite3.Connection, seqs: Iterable[int]) -> None:
