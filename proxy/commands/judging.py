@@ -56,7 +56,8 @@ def judge_recorded(
             raise WrongUse(
                 "--apply: register the schema first, with 'spiritsafe schema add'"
             )
-        findings = _tried(library, path, bound, query, keep)
+        job = Job(path, bound, wants_all=apply)
+        findings = _tried(library, job, query, keep)
     if as_json:
         told = {"schema": bound.ref or name, "applied": apply, **findings.report()}
         printing.write_json(told, indent=True)
@@ -66,9 +67,8 @@ def judge_recorded(
 
 
 def _tried(
-    library: Library, path: Path, bound: Bound, query: Node | None, keep: Keep | None
+    library: Library, job: Job, query: Node | None, keep: Keep | None
 ) -> Findings:
-    job = Job(path, bound, wants_all=keep is not None)
     total = newest(library) if query is None else None
     with printing.progress("judging", total) as done:
         try:

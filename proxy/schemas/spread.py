@@ -182,7 +182,7 @@ def _work(job: Job, pipe: Connection, seat: Seat) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
     os.nice(_NICE)
     with open_library(job.db) as library:
-        history = History(library.connection, job.bound, wants_all=job.wants_all)
+        history = History(library, job.bound, wants_all=job.wants_all)
         while True:
             try:
                 task = pipe.recv()
