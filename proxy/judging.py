@@ -19,6 +19,13 @@ from proxy.stitch.values import write_json
 from proxy.tape import Tape
 from storage.records import Exchange, HeaderPairs, Json, Judgement
 
+NOTHING_READ: dict[str, dict[str, Json]] = {
+    "chat": {"choices": [{"message": {"content": None}}]},
+    "completions": {"choices": [{"text": ""}]},
+    "responses": {"output": []},
+}
+"""What stands for an answer of which only a part is kept."""
+
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """An exchange with its verdict, and what follows from it.
@@ -41,11 +48,12 @@ async def judged(
     Shapes: `goes_on` says whether the answer waits still, and somebody for it.
     """
     judging = tape.plan.judging
-    if judging is None or not 200 <= exchange.status < 400:
+    if judging is None:
         return Outcome(exchange=exchange)
+    asked = _attempts(tape, exchange, judging)
     answer = await _answer(tape, exchange, judging)
     if answer is None:
-        return Outcome(exchange=exchange, told=_attempts(tape, exchange, judging))
+        return Outcome(exchange=exchange, told=asked)
     ended = exchange.state == "complete"
     judgements = await judge.ask(
         Question(
@@ -69,7 +77,7 @@ async def judged(
     exchange = _with(exchange, judgements, tape.key)
     return Outcome(
         exchange=msgspec.structs.replace(exchange, flags=flags),
-        told=_told(exchange) + _attempts(tape, exchange, judging),
+        told=_told(exchange) + asked,
         refusal=refusal,
         again=again,
     )
@@ -79,13 +87,19 @@ async def _answer(
     tape: Tape, exchange: Exchange, judging: Judging
 ) -> dict[str, Json] | None:
     """Return the assembled answer, where there can be anything to judge in it."""
+    if not 200 <= exchange.status < 400:
+        return None
     coded = tape.header(b"content-encoding")
     if not coded and not may_hold(judging, b"".join(tape.chunks)):
         return None
     whole = received(tape, ended_clean=exchange.state == "complete")
     if is_short(tape):
-        return assemble(tape.endpoint, **whole)
-    return await asyncio.to_thread(assemble, tape.endpoint, **whole)
+        answer = assemble(tape.endpoint, **whole)
+    else:
+        answer = await asyncio.to_thread(assemble, tape.endpoint, **whole)
+    if answer is None and not tape.whole:
+        return NOTHING_READ.get(tape.endpoint)  # its beginning tells as much
+    return answer
 
 
 def _request(tape: Tape) -> bytes:

@@ -37,7 +37,7 @@ class Relay:
         self._held: list[bytes] = []
         self._head_sent = False
         self._last_sent = b""
-        self._back: list[bytes] = []  # of an answer that is held back whole
+        self._back: list[bytes] = []  # what is not written yet
         self._let_go: Callable[[], Awaitable[None]] | None = None
         self.sse = False
         self.terminal = False
@@ -144,14 +144,12 @@ class Relay:
         self._turn.cut()
 
     async def _pass(self, chunk: bytes) -> None:
-        if self._let_go is None:
-            await self._out(chunk)
-            return
-        self._back.append(chunk)
-        if self._tape.whole:
-            return
-        let_go, self._let_go = self._let_go, None
-        await let_go()
+        self._back.append(chunk)  # until it is written: who waits may be cancelled
+        if self._let_go is not None:
+            if self._tape.whole:
+                return
+            let_go, self._let_go = self._let_go, None
+            await let_go()
         while self._back:
             await self._out(self._back[0])
             del self._back[0]

@@ -93,9 +93,9 @@ def plan(
         prompt_preview=prompt.preview(endpoint, values) if kept else "",
         previous_response_id=_name(values.get("previous_response_id")),
         retry_count=control.retry_count,
-        judging=_judging(
-            route, control, values, tags=injection.tags, registry=registry
-        ),
+        judging=_judging(route, control, values, tags=injection.tags, registry=registry)
+        if control.record
+        else None,
     )
 
 
@@ -107,9 +107,7 @@ def _judging(
     tags: dict[str, str],
     registry: Registry,
 ) -> Judging | None:
-    """Return what applies to the answer; costs next to nothing where nothing does."""
-    if not control.record:
-        return None
+    """Return what applies to the answer of a request that is recorded."""
     if not (control.schema or registry.bindings or "schema" in tags):
         return carried(values)
     ask = Ask(
