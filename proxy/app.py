@@ -21,7 +21,7 @@ from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
-from proxy.housekeeping import PATH, SCHEMAS_PATH, Housekeeping, policy_of
+from proxy.housekeeping import PATH, SCHEMAS_PATH, Housekeeping
 from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
@@ -113,14 +113,15 @@ class App:
             )
             index = await self._indexed(stack, db)
             forward = self._assemble(stack, db, index)
-            async with self._tending(db, forward):
+            async with self._tending(db, forward, index):
                 yield self
 
     @asynccontextmanager
-    async def _tending(self, db: Path, forward: Forward) -> AsyncIterator[None]:
+    async def _tending(
+        self, db: Path, forward: Forward, index: Behind | None
+    ) -> AsyncIterator[None]:
         """Run what goes on beside the traffic."""
-        policy, indexed = policy_of(self._settings), self._settings.index
-        self._house = Housekeeping(db, self._recorder, policy, indexed=indexed)
+        self._house = Housekeeping(db, self._recorder, self._settings, index=index)
         async with asyncio.TaskGroup() as tasks:
             saver = tasks.create_task(forward.save_long_ones())
             keeper = tasks.create_task(self._house.keep(self._clock.wall_us))
@@ -140,10 +141,7 @@ class App:
         """Open what stands between clients, upstreams and the recorder."""
         settings = self._settings
         mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
-        for name, its in settings.every_upstream().items():
-            transport = open_transport(its)
-            stack.push_async_callback(transport.aclose)
-            self._upstreams[name] = Upstream(name, its, transport, mark=mark)
+        self._open_upstreams(stack, mark)
         secret = settings.secret_given or load_secret(db.with_name(db.name + ".secret"))
         self._callers = Callers(secret, settings.tokens_issued)
         self._exposition = Exposition(self._meters, self._recorder, self._held(index))
@@ -157,6 +155,7 @@ class App:
             readers=readers,
             checks=stack.enter_context(closing(checking(db, settings))),
             recorder=self._recorder,
+            mask_tags=settings.mask_tags,
             through=through,
         )
         forward = Forward(
@@ -182,6 +181,12 @@ class App:
         )
         return forward
 
+    def _open_upstreams(self, stack: AsyncExitStack, mark: bytes) -> None:
+        for name, its in self._settings.every_upstream().items():
+            transport = open_transport(its)
+            stack.push_async_callback(transport.aclose)
+            self._upstreams[name] = Upstream(name, its, transport, mark=mark)
+
     def _wiring(self, stack: AsyncExitStack) -> Wiring:
         judge = Judge()
         stack.push_async_callback(judge.close)
@@ -203,6 +208,7 @@ class App:
             readers=readers,
             aside=stack.enter_context(closing(Readers(db, most_at_once=1))),
             recorder=self._recorder,
+            mask_tags=settings.mask_tags,
             bodies=memory.answers,
             stopping=lambda: self.draining,
             registrar=self.registrar,

@@ -34,6 +34,8 @@ from typing import ClassVar, Literal, Protocol, TypeAlias
 
 import orjson
 
+from storage.writable import writable
+
 Contacted: TypeAlias = Literal["yes", "no", "unknown"]
 
 _RETRY_AFTER_S = b"1"
@@ -291,7 +293,7 @@ def to_body(error: Refusal) -> bytes:
     """
     kind = "invalid_request_error" if isinstance(error, ClientError) else "server_error"
     told = {
-        "message": str(error).encode("utf-8", "replace").decode(),
+        "message": writable(str(error)),
         "type": kind,
         "param": getattr(error, "param", None),
         "code": error.code,

@@ -50,7 +50,7 @@ class Forward:
         *,
         budgets: Budgets,
         secret: bytes,
-        refuse_foreign: Callable[[str, Route, str], Awaitable[None]],
+        refuse_foreign: Callable[..., Awaitable[None]],
         new_id: Callable[[], str],
     ) -> None:
         self._budgets = budgets
@@ -188,8 +188,14 @@ class Forward:
         recorded = plan.record and route.kind == "captured"
         if recorded and settings.fails_closed and not recorder.stores:
             raise not_stored(low=recorder.low)
-        before = plan.previous_response_id
-        if before and self._upstreams[route.upstream].authorization is not None:
+        if self._upstreams[route.upstream].authorization is None:
+            return
+        conversation, before = plan.conversation, plan.previous_response_id
+        if conversation:
+            await self._refuse_foreign(
+                head.project, route, conversation, "conversation"
+            )
+        if before:
             await self._refuse_foreign(head.project, route, before)
 
     def _tape(

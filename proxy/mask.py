@@ -6,7 +6,7 @@ answer streams in many events is found across them. Patterns are RE2's: linear i
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Self, TypeAlias
 
@@ -15,6 +15,7 @@ import re2  # type: ignore[import-untyped]  # it has no types
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.records import Edit, Exchange, Fault, Judgement, Progress
+from storage.writable import writable
 
 Path: TypeAlias = tuple[str | int, ...]
 _Step: TypeAlias = str | int | None  # None is any
@@ -61,10 +62,7 @@ class Masker:
         said: set[str] = set()
         answer = self._body(exchange.answer, said)
         error = self._body(exchange.error or b"", said)
-        tags = {
-            key: self._value(("metadata", key), text, hits)
-            for key, text in exchange.tags.items()
-        }
+        tags = self._tags(exchange.tags, hits)
         told = {
             "model_asked": self._value(("model",), exchange.model_asked, hits),
             "model_served": self._value(("model",), exchange.model_served, hits),
@@ -102,10 +100,20 @@ class Masker:
             }
         return msgspec.structs.replace(exchange, **changes)
 
+    def tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return tags as they may be kept, given with an exchange or later."""
+        return self._tags(tags, set())
+
     def progress(self, progress: Progress) -> Progress:
         """Return what may be noted of an exchange under way: none of its answer yet."""
         exchange = self.exchange(progress.exchange)
         return Progress(exchange=exchange, part=b"", at_byte=0)
+
+    def _tags(self, tags: Mapping[str, str], hits: set[str]) -> dict[str, str]:
+        return {
+            key: self._value(("metadata", key), text, hits)
+            for key, text in tags.items()
+        }
 
     def _judged(self, exchange: Exchange, hits: set[str]) -> dict[str, object]:
         """Return what judgements say, masked; of a masked answer no word is quoted."""
@@ -216,7 +224,7 @@ class Masker:
     def _plain(self, text: str, hits: set[str]) -> str:
         for name, pattern in self._patterns:
             # A lone surrogate, which JSON may spell, is no text to RE2.
-            seen = text.encode("utf-8", "replace").decode()
+            seen = writable(text)
             parts: list[str] = []
             at = 0
             for match in pattern.finditer(seen):

@@ -11,7 +11,7 @@ from proxy.schemas.applying import Judging, carried, judging
 from proxy.schemas.registry import Ask, Registry
 from proxy.settings import Settings, UpstreamSettings
 from proxy.targets import Route
-from storage.records import Edit, Endpoint
+from storage.records import CONVERSATION, Edit, Endpoint
 
 KEY_BYTES = 16
 """From here on a key is no word that bodies hold by chance."""
@@ -44,8 +44,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     model_asked: str
     prompt_preview: str
     previous_response_id: str
+    conversation: str = ""
     retry_count: int
     judging: Judging | None = None
+
+    @property
+    def before(self) -> str:
+        """What the request goes on from, as it is kept."""
+        named = self.conversation
+        return f"{CONVERSATION}{named}" if named else self.previous_response_id
 
 
 def plan(
@@ -77,6 +84,9 @@ def plan(
     sets, flags = _without_doubt(injection, members.doubt)
     opted_out = settings.respect_opt_out and inject.opted_out(values, endpoint)
     kept = control.record and not opted_out
+    before = _name(values.get("previous_response_id"))
+    if before.startswith(CONVERSATION):
+        before = ""
     return Plan(
         body=splice.edit(body, members, sets) if sets else body,
         record=control.record,
@@ -91,7 +101,8 @@ def plan(
         streamed=_is_true(values.get("stream")),
         model_asked=_name(values.get("model")),
         prompt_preview=prompt.preview(endpoint, values) if kept else "",
-        previous_response_id=_name(values.get("previous_response_id")),
+        previous_response_id=before,
+        conversation=_conversation(values.get("conversation")),
         retry_count=control.retry_count,
         judging=_judging(route, control, values, tags=injection.tags, registry=registry)
         if control.record
@@ -178,6 +189,13 @@ def _edits(sets: Mapping[str, bytes], *, identity: bool) -> tuple[Edit, ...]:
 
 def _is_true(raw: msgspec.Raw | None) -> bool:
     return raw is not None and bytes(raw) == b"true"
+
+
+def _conversation(raw: msgspec.Raw | None) -> str:
+    """Return the id of a conversation, which is said bare or in an object."""
+    if raw is not None and bytes(raw)[:1] == b"{":
+        return _name(splice.read(bytes(raw)).values.get("id"))
+    return _name(raw)
 
 
 def _name(raw: msgspec.Raw | None) -> str:

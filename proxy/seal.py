@@ -65,7 +65,7 @@ def opened(tape: Tape) -> Exchange:
         flags=plan.flags,
         request_headers=tape.request_headers,
         answer_headers=tape.recorded_headers,
-        previous_response_id=plan.previous_response_id,
+        previous_response_id=plan.before,
         retry_count=plan.retry_count,
         asks_again=tape.attempt.asks_again,
     )

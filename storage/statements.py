@@ -18,7 +18,6 @@ from storage.tables import (
     payloads,
     pieces,
     reasks,
-    tags,
 )
 
 _dialect = sqlite.dialect(paramstyle="qmark")
@@ -92,7 +91,6 @@ INSERT_PAYLOAD = _insert(payloads, "OR REPLACE")
 INSERT_PIECE = _insert(pieces)
 INSERT_NODE = _insert(nodes)
 INSERT_CALLER = _insert(callers, "OR IGNORE")
-INSERT_TAG = _insert(tags, "OR IGNORE")
 INSERT_PART = _insert(parts)
 INSERT_JUDGEMENT = _insert(judgements, "OR REPLACE")
 INSERT_REASK = _insert(reasks, "OR REPLACE")

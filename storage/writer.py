@@ -96,7 +96,6 @@ class _Rows:
         self.bodies: list[bytes] = []  # those columns, `_PACKED` to a row
         self.packed_payloads: list[tuple[object, ...]] = []
         self.pieces: list[tuple[int, bytes, int, bytes]] = []
-        self.tags: list[tuple[str, str, int]] = []
         self.callers: list[tuple[str, str, int]] = []  # seen for the first time
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
         self.judgements: list[tuple[object, ...]] = []
@@ -244,8 +243,6 @@ class Writer:
         target.append(row)
         if exchange.project not in self._callers:
             self._meet(exchange, rows)
-        if exchange.tags:
-            rows.tags.extend((key, value, seq) for key, value in exchange.tags.items())
         if exchange.judgements or exchange.asks_again:
             link = self._reasks.link(exchange, seq=seq, parent=parent, turns=turns)
             if link is not None:
@@ -324,7 +321,6 @@ class Writer:
             (statements.INSERT_EXCHANGE, rows.new),
             (statements.REPLACE_EXCHANGE, rows.ended),
             (statements.INSERT_PAYLOAD, rows.packed_payloads),
-            (statements.INSERT_TAG, rows.tags),
             (statements.INSERT_CALLER, rows.callers),
             (statements.INSERT_PART, rows.parts),
             (statements.INSERT_JUDGEMENT, rows.judgements),

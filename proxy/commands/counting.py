@@ -52,7 +52,7 @@ def show_stats(
     as_json: bool = False,
 ) -> int:
     """Print sums of what matches, and the balance of the whole file."""
-    names = [name.strip() for name in by.split(",")]
+    names = list(dict.fromkeys(name.strip() for name in by.split(",")))
     table = Prices.read(prices)
     path = database(db)
     with opened(path) as library:
@@ -63,7 +63,11 @@ def show_stats(
         printing.write_json(
             {
                 "groups": [_group_json(names, *group) for group in groups],
-                "prices": {"date": str(table.date), "currency": table.currency},
+                "prices": {
+                    "date": str(table.date),
+                    "currency": table.currency,
+                    "checked": table.checked,
+                },
                 "totals": {**msgspec.to_builtins(totals), "balanced": totals.balanced},
                 "disk_bytes": disk_bytes,
             },
@@ -179,9 +183,9 @@ def _say_rest(
     unpriced = sum(group.unpriced for _, group in groups)
     cost = sum(group.cost for _, group in groups)
     missing = f"; of {unpriced} exchanges it is unknown" if unpriced else ""
-    printing.say(
-        f"\ncost {cost:.4f} {prices.currency} at prices of {prices.date}{missing}"
-    )
+    doubt = "" if prices.checked else ", unchecked: see 'spiritsafe prices'"
+    told = f"{prices.currency} at prices of {prices.date}{doubt}{missing}"
+    printing.say(f"\ncost {cost:.4f} {told}")
     printing.say(
         f"accepted {totals.accepted} = {totals.complete} complete"
         f" + {totals.incomplete} incomplete + {totals.unrecorded} unrecorded"

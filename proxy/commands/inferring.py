@@ -98,7 +98,5 @@ def _slots(reader: Answers, row: Answered, tool: str) -> list[Slot] | None:
 
 
 def _value(slot: Slot) -> Json:
-    if not isinstance(slot.value, str):
-        return slot.value
     read = extract.arguments if slot.kind == "call" else extract.content
-    return read(slot.value)
+    return read(slot.text)

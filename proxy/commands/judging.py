@@ -13,10 +13,10 @@ from proxy.commands.opening import opened
 from proxy.commands.wishing import fulfil
 from proxy.schemas.admit import admit
 from proxy.schemas.document import SchemaRefused
-from proxy.schemas.findings import Findings
 from proxy.schemas.history import WHY
 from proxy.schemas.judge import Bound
 from proxy.schemas.spread import Job, cores
+from proxy.schemas.tally import Findings
 from proxy.schemas.trial import Keep, bound_of, trial
 from storage.errors import NoSuchSchema
 from storage.judgements import Rejudged

@@ -39,7 +39,11 @@ class CannotListen(Exception):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, told apart only in how it starts and stops."""
+    """uvicorn, told apart only in how it starts and stops.
+
+    uvicorn looks ten times a second whether it is to stop, and stops in a tenth of a
+    second at least; this one is woken, and waits only for what is open.
+    """
 
     def __init__(
         self, config: uvicorn.Config, app: App, announce: Callable[[], None]
@@ -49,12 +53,35 @@ class Server(uvicorn.Server):
         self._announce = announce
         app.clients = lambda: len(self.server_state.connections)
         self._told = False
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = asyncio.Event()
+
+    def stop(self) -> None:
+        """Have it stop; a handler of signals may call this."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._asked.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then say so."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+    async def main_loop(self) -> None:
+        """Serve until asked to stop."""
+        if not await self.on_tick(0):  # sets the headers that all answers have
+            await self._asked.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody any more, and let what is open end."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        for _ in range(3):  # whoever was accepted by now gets its connection
+            await asyncio.sleep(0)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -80,7 +107,8 @@ class Server(uvicorn.Server):
         """Stop; told twice, wait for no stream (reliability 2.8)."""
         self._app.draining = True
         self.force_exit = self._told
-        self._told = self.should_exit = True
+        self._told = True
+        self.stop()
 
 
 def bind(listen: str) -> socket.socket:

@@ -7,9 +7,9 @@ import msgspec
 
 from proxy.commands import answers
 from proxy.schemas import extract, strict
-from proxy.schemas.findings import Findings
 from proxy.schemas.judge import Bound, Compiler, Question, judge
 from proxy.schemas.slots import CUT_SHORT
+from proxy.schemas.tally import Findings
 from storage.answers import Answered, Answers, Chosen
 from storage.reading import Library
 from storage.records import Fault, Json, Judgement

@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.schemas.findings import Findings
 from proxy.schemas.history import History, Seat, Verdicts
 from proxy.schemas.judge import Bound
+from proxy.schemas.tally import Findings
 from storage.answers import Chosen
 from storage.reading import open_library
 from storage.records import Judgement

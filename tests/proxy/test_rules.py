@@ -209,6 +209,18 @@ def test_responses_name_their_parent() -> None:
     assert made.added == {"metadata"}
 
 
+@pytest.mark.parametrize("spelled", ['"conv_1"', '{"id": "conv_1"}'])
+def test_responses_name_their_conversation(spelled: str) -> None:
+    body = b'{"model":"m","input":"ask","conversation":%b}' % spelled.encode()
+    made = plan(body, endpoint="responses")
+    assert ("conv_1", "conversation conv_1") == (made.conversation, made.before)
+
+
+def test_nobody_takes_a_conversation_by_the_name_of_a_response() -> None:
+    body = b'{"model":"m","previous_response_id":"conversation conv_1"}'
+    assert "" == plan(body, endpoint="responses").before
+
+
 @pytest.mark.parametrize("model", ["1", "null", '["m"]', '"' + "m" * 2000 + '"'])
 def test_a_model_that_is_no_name_is_empty(model: str) -> None:
     assert plan(f'{{"model":{model}}}'.encode()).model_asked == ""

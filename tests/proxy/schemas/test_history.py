@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from proxy.schemas.findings import ELSEWHERE, MOST_PLACES, Findings
 from proxy.schemas.history import WHY, History
 from proxy.schemas.judge import Bound, Compiler, Question, judge
 from proxy.schemas.spread import Job, spread
+from proxy.schemas.tally import ELSEWHERE, MOST_PLACES, Findings
 from proxy.schemas.trial import trial
 from storage.queries.language import parse
 from storage.reading import open_library
