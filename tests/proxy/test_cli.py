@@ -10,9 +10,9 @@ from tests.test_house import ROOT
 
 COMMANDS = [
     "serve", "list", "search", "show", "tail", "stats", "prices", "verify", "doctor",
-    "export", "demo", "tag", "rm", "prune", "backup", "keys",
+    "export", "demo", "tag", "rm", "prune", "backup", "keys", "schema",
 ]  # fmt: skip
-GROUPED = ["keys list", "keys assign", "keys identify"]
+GROUPED = ["keys list", "keys assign", "keys identify", "schema test", "schema infer"]
 READING = {
     "list": ["list"],
     "search": ["search", "word"],
