@@ -178,6 +178,7 @@ class Exchange(Row):
     previous_response_id: str
     retry_count: int
     schema_name: str | None = Field(alias="schema")
+    prompt_fingerprint: str
     verdict: str | None
     error_path: str | None
     request_headers: list[tuple[str, str]]

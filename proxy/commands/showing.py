@@ -8,6 +8,7 @@ from proxy import splice
 from proxy.commands import answers, conversation, printing, rows
 from proxy.commands.errors import NotFound, WrongUse
 from proxy.commands.opening import found, opened, whole
+from proxy.schemas.traits import fingerprint
 from storage.assemble import Kept
 from storage.records import HeaderPairs, Json
 
@@ -57,6 +58,7 @@ def to_json(kept: Kept) -> dict[str, Json]:
         "previous_response_id": kept.row.previous_response_id,
         "retry_count": kept.row.retry_count,
         "schema": kept.row.schema,
+        "prompt_fingerprint": _fingerprint(kept),
         "verdict": kept.row.verdict,
         "error_path": kept.row.error_path,
         "request_headers": _headers(kept.request_headers),
@@ -128,9 +130,15 @@ def _head(kept: Kept) -> Iterator[str]:
         thread=_thread(kept),
         retries=str(row.retry_count or ""),
         error=(row.error or b"").decode("utf-8", "replace"),
+        prompt=_fingerprint(kept),
         schema=row.schema or "",
         verdict=" at ".join(told for told in (row.verdict, row.error_path) if told),
     )
+
+
+def _fingerprint(kept: Kept) -> str:
+    """Return what `schema bind --prompt` takes; "" without a system prompt."""
+    return fingerprint(kept.row.endpoint, splice.read(kept.request).values)
 
 
 def _facts(**facts: str) -> Iterator[str]:

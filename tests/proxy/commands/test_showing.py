@@ -48,6 +48,12 @@ def test_a_person_reads_head_turns_calls_and_answer(file: Recorded) -> None:
     assert "accept-encoding: identity" in text
 
 
+def test_the_fingerprint_of_a_system_prompt_is_told(file: Recorded) -> None:
+    digits = sha256(b"be brief").hexdigest()[:16]
+    assert f"prompt     {digits}\n" in shown(file, "tools")
+    assert "\nprompt " not in shown(file, "plain")
+
+
 def test_a_stream_is_told_as_the_text_it_spells(file: Recorded) -> None:
     text = shown(file, "streamed")
     assert "assistant\n  one two" in text
