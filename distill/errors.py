@@ -21,6 +21,10 @@ Reason: TypeAlias = Literal[
     "broken_turns",
     "unsupported_content",
     "unsupported_tool",
+    "invalid",
+    "no_reask",
+    "not_valid",
+    "several_choices",
 ]
 
 

@@ -32,6 +32,10 @@ SENTENCES: Final[dict[Reason, str]] = {
     "broken_turns": "have turns in an order that training refuses",
     "unsupported_content": "hold audio, files or images that training does not take",
     "unsupported_tool": "use tools other than functions",
+    "invalid": "are not what their schema describes",
+    "no_reask": "do not ask again for what was answered wrongly",
+    "not_valid": "asked again, and no valid answer came",
+    "several_choices": "have several choices, of which no pair is made",
 }
 
 

@@ -13,7 +13,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """What the client asked and what came back.
 
     Shapes: `request` is the body as received; `answer` the answer's JSON object, a
-    stream assembled, or None where there is none.
+    stream assembled, or None where there is none; `verdict` is that of its schemas;
+    `first` is the attempt that this one, asking again, is to set right in the end.
     """
 
     endpoint: Endpoint
@@ -22,3 +23,5 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     content_kept: bool
     request: bytes
     answer: Json | None
+    verdict: str | None = None
+    first: "Pair | None" = None

@@ -6,20 +6,22 @@ import orjson
 from starlette.types import Send
 
 from proxy.errors import Refusal, answer
-from storage.records import Endpoint
+from storage.records import Endpoint, HeaderPairs
 
 
 def own_headers(
-    exchange_id: str, *, recorded: bool, own_us: int
+    exchange_id: str, *, recorded: bool, own_us: int, told: HeaderPairs = ()
 ) -> list[tuple[bytes, bytes]]:
     """Return the headers that mark an answer as one that came through here.
 
+    Shapes: `told` are further ones, of what was judged.
     Units: `own_us` microseconds, told as milliseconds (`server-timing`).
     """
     return [
         (b"x-spiritsafe-id", exchange_id.encode("ascii")),
         (b"x-spiritsafe-recorded", b"yes" if recorded else b"no"),
         (b"server-timing", b"spiritsafe;dur=%.3f" % (own_us / 1000)),
+        *told,
     ]
 
 

@@ -21,13 +21,14 @@ from proxy.forward import Forward
 from proxy.front.pace import Pace
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.headers import MARK_LEAD
-from proxy.housekeeping import PATH, SCHEMAS_PATH, Housekeeping, policy_of
+from proxy.housekeeping import PATH, SCHEMAS_PATH, Housekeeping
 from proxy.indexing import indexing
 from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
 from proxy.schemas.directory import take_in
+from proxy.schemas.judge import Judge
 from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings, is_loopback
 from proxy.stored.serve import Stored
@@ -116,14 +117,15 @@ class App:
                 await take_in(settings.schemas, self.registrar)
             index = await self._indexed(stack, db)
             forward = self._assemble(stack, db, index)
-            async with self._tending(db, forward):
+            async with self._tending(db, forward, index):
                 yield self
 
     @asynccontextmanager
-    async def _tending(self, db: Path, forward: Forward) -> AsyncIterator[None]:
+    async def _tending(
+        self, db: Path, forward: Forward, index: Behind | None
+    ) -> AsyncIterator[None]:
         """Run what goes on beside the traffic."""
-        policy, indexed = policy_of(self._settings), self._settings.index
-        self._house = Housekeeping(db, self._recorder, policy, indexed=indexed)
+        self._house = Housekeeping(db, self._recorder, self._settings, index=index)
         async with asyncio.TaskGroup() as tasks:
             saver = tasks.create_task(forward.save_long_ones())
             keeper = tasks.create_task(self._house.keep(self._clock.wall_us))
@@ -162,10 +164,7 @@ class App:
         """Open what stands between clients, upstreams and the recorder."""
         settings = self._settings
         mark = MARK_LEAD + secrets.token_hex(8).encode("ascii")
-        for name, its in settings.every_upstream().items():
-            transport = open_transport(its)
-            stack.push_async_callback(transport.aclose)
-            self._upstreams[name] = Upstream(name, its, transport, mark=mark)
+        self._open_upstreams(stack, mark)
         secret = settings.secret_given or load_secret(db.with_name(db.name + ".secret"))
         self._callers = Callers(secret, settings.tokens_issued)
         self._exposition = Exposition(self._meters, self._recorder, self._held(index))
@@ -179,13 +178,11 @@ class App:
             readers=readers,
             checks=stack.enter_context(closing(checking(db, settings))),
             recorder=self._recorder,
+            mask_tags=settings.mask_tags,
             through=through,
         )
         forward = Forward(
-            Wiring(
-                *(settings, self._recorder, self._meters, self._clock),
-                masker=settings.masker(),
-            ),
+            self._wiring(stack),
             self._upstreams,
             through,
             budgets=memory,
@@ -207,6 +204,22 @@ class App:
         )
         return forward
 
+    def _open_upstreams(self, stack: AsyncExitStack, mark: bytes) -> None:
+        for name, its in self._settings.every_upstream().items():
+            transport = open_transport(its)
+            stack.push_async_callback(transport.aclose)
+            self._upstreams[name] = Upstream(name, its, transport, mark=mark)
+
+    def _wiring(self, stack: AsyncExitStack) -> Wiring:
+        judge = Judge()
+        stack.push_async_callback(judge.close)
+        return Wiring(
+            *(self._settings, self._recorder, self._meters, self._clock),
+            judge=judge,
+            registry=lambda: self.registrar.registry,
+            masker=self._settings.masker(),
+        )
+
     def _routes(
         self, stack: AsyncExitStack, db: Path, readers: Readers, memory: Budgets
     ) -> list[BaseRoute]:
@@ -218,9 +231,11 @@ class App:
             readers=readers,
             aside=stack.enter_context(closing(Readers(db, most_at_once=1))),
             recorder=self._recorder,
+            mask_tags=settings.mask_tags,
             bodies=memory.answers,
             stopping=lambda: self.draining,
             registrar=self.registrar,
+            db=db,
         )
         return [
             Route("/healthz", self._healthz),

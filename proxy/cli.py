@@ -186,7 +186,7 @@ def doctor(*, as_json: AsJson = False, db: Db = None) -> None:
 def export(
     query: Filter = None,
     *,
-    form: Annotated[str, typer.Option("--format", help="openai-chat.")],
+    form: Annotated[str, typer.Option("--format", help="openai-chat or openai-dpo.")],
     out: Annotated[str, typer.Option(help="A file; - is stdout.")] = "-",
     model: Model = None,
     upstream: Upstream = None,

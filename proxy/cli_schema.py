@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from proxy import cli_judging
+
 AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
 Db = Annotated[Path | None, typer.Option("--db", help="The file of recordings.")]
 Number = Annotated[int, typer.Argument(min=1, help="Of a binding: its id.")]
@@ -124,3 +126,4 @@ cli.command("bind")(bind)
 cli.command("unbind")(unbind)
 cli.command("move")(move)
 cli.command("bindings")(bindings)
+cli.add_typer(cli_judging.cli)

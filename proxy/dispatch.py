@@ -9,7 +9,7 @@ from proxy.callers import Callers
 from proxy.errors import BusyError, HostError, SpiritsafeError
 from proxy.headers import admit, credential
 from proxy.strangers import Strangers
-from proxy.targets import NO_ID, Route, route
+from proxy.targets import NO_ID, Route, conversation_in, route
 from proxy.upstream.send import Upstream
 
 CLOSE = ((b"connection", b"close"),)
@@ -76,7 +76,7 @@ class Dispatch:
         try:
             if way.kind == "captured" or self._goes_on(way):
                 await self._forward(scope, receive, send, way)
-            elif way.kind == "stored":
+            elif way.kind == "stored" or self._converses(way):
                 await self._stored(scope, receive, send, way)
             else:
                 await self._through(scope, receive, send, way)
@@ -87,6 +87,11 @@ class Dispatch:
         """Return whether a relayed request may name a response that our key opens."""
         held = self._upstreams[way.upstream].authorization is not None
         return way.kind == "relay" and held and way.below in NO_ID
+
+    def _converses(self, way: Route) -> bool:
+        """Return whether a relayed path names a conversation that our key opens."""
+        held = self._upstreams[way.upstream].authorization is not None
+        return held and bool(conversation_in(way.suffix))
 
     def _refuse_unknown(self, scope: Scope, way: Route) -> None:
         """Raise `WhoError` for callers that this upstream is not for."""

@@ -21,6 +21,7 @@
     │   ├── HeadTooLargeError  431  a request head over its limits
     │   ├── VersionError       505  a version of HTTP that is not spoken here
     │   └── LoopError          508  our own mark came back to us
+    ├── MismatchError          502  the answer is not what its schema describes
     ├── BusyError              503  more at once than may be: come again
     ├── NotStoredError         503  storage fails, and `fail_closed` is set
     └── OwnError               500  a defect of ours
@@ -28,9 +29,12 @@
 The upstream's failures live in `proxy/upstream/errors.py`; `answer` takes both.
 """
 
+from collections.abc import Mapping, Sequence
 from typing import ClassVar, Literal, Protocol, TypeAlias
 
 import orjson
+
+from storage.writable import writable
 
 Contacted: TypeAlias = Literal["yes", "no", "unknown"]
 
@@ -222,6 +226,22 @@ class NotStoredError(SpiritsafeError):
         self.contacted = contacted  # type: ignore[misc]  # of the class elsewhere
 
 
+class MismatchError(SpiritsafeError):
+    """The upstream's answer is not what its schema describes, and that is enforced.
+
+    Shapes: `faults` are told beside the message; they may quote the answer, which is
+    the client's own.
+    """
+
+    status_hint = 502
+    contacted = "yes"
+    default_code = "answer_does_not_match_schema"
+
+    def __init__(self, message: str, faults: Sequence[Mapping[str, str]]) -> None:
+        super().__init__(message)
+        self.faults = faults
+
+
 class OwnError(SpiritsafeError):
     """A defect of ours."""
 
@@ -258,7 +278,8 @@ def answer(error: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
         headers.append(
             (b"x-spiritsafe-upstream-contacted", error.contacted.encode("ascii"))
         )
-    if isinstance(error, ClientError) and error.status_hint != 408:
+    wrong_again = isinstance(error, ClientError) and status != 408
+    if wrong_again or isinstance(error, MismatchError):
         headers.append((b"x-should-retry", b"false"))
     elif status in {502, 503, 504} and error.contacted == "no":
         headers.append((b"retry-after", _RETRY_AFTER_S))
@@ -266,15 +287,17 @@ def answer(error: Refusal) -> tuple[int, list[tuple[bytes, bytes]], bytes]:
 
 
 def to_body(error: Refusal) -> bytes:
-    """Return the error as OpenAI's envelope, all four keys present (wire.md 1.4)."""
+    """Return the error as OpenAI's envelope, all four keys present (wire.md 1.4).
+
+    A mismatch tells its faults beside them.
+    """
     kind = "invalid_request_error" if isinstance(error, ClientError) else "server_error"
-    return orjson.dumps(
-        {
-            "error": {
-                "message": str(error).encode("utf-8", "replace").decode(),
-                "type": kind,
-                "param": getattr(error, "param", None),
-                "code": error.code,
-            }
-        }
-    )
+    told = {
+        "message": writable(str(error)),
+        "type": kind,
+        "param": getattr(error, "param", None),
+        "code": error.code,
+    }
+    if isinstance(error, MismatchError):
+        told["faults"] = error.faults
+    return orjson.dumps({"error": told})

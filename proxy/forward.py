@@ -7,7 +7,9 @@ It puts the units in order and decides nothing about bodies or headers itself.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
+import msgspec
 from starlette.types import Receive, Scope, Send
 
 from proxy import redact, rules
@@ -18,7 +20,9 @@ from proxy.errors import SpiritsafeError, not_stored
 from proxy.front.turn import ClientGone, Turn
 from proxy.head import Head, Heads
 from proxy.hosts import Accepts
-from proxy.passage import Asked, Passage, Wiring
+from proxy.passage import Again, Asked, Passage, Wiring
+from proxy.repair import FIRST, Attempt
+from proxy.schemas.applying import Judging
 from proxy.seal import opened
 from proxy.tape import Tape
 from proxy.targets import Route
@@ -46,7 +50,7 @@ class Forward:
         *,
         budgets: Budgets,
         secret: bytes,
-        refuse_foreign: Callable[[str, Route, str], Awaitable[None]],
+        refuse_foreign: Callable[..., Awaitable[None]],
         new_id: Callable[[], str],
     ) -> None:
         self._budgets = budgets
@@ -97,22 +101,11 @@ class Forward:
         settings = self._wiring.settings
         turn.fin_is_leaving = not settings.finish_after_client_left_s
         upstream = self._upstreams[route.upstream]
-
-        def plan(accepts: Accepts) -> rules.Plan:
-            made = rules.plan(
-                route,
-                head.control,
-                body,
-                upstream=upstream.settings,
-                settings=settings,
-                accepts=accepts,
-            )
-            return rules.guarded(made, body, head.key)
-
         try:
             body = await self._body(scope, receive, turn, share)
             heads = self._heads[route.upstream]
             head = heads.read(scope["headers"], scope["query_string"])
+            plan = partial(self._plan, route, head, body)
             first = plan(upstream.accepts)
             await self._refuse(first, head, route)
         except ClientGone:
@@ -126,14 +119,64 @@ class Forward:
         tape = self._tape(
             scope, turn, upstream, route, head=head, request=body, plan=first
         )
+        judging = first.judging
         del first  # the tape's alone: what is sent may be large
         asked = Asked(scope["method"], route.suffix, turn.query, head.onward)
+        again = await self._carry(tape, upstream, turn, send, plan=plan, asked=asked)
+        while again is not None:  # the answer before is not to be had as it was
+            plan = partial(self._plan, route, head, again.body, judging=judging)
+            tape = self._tape(
+                *(scope, turn, upstream, route),
+                head=head,
+                request=again.body,
+                plan=plan(upstream.accepts),
+                attempt=again.attempt,
+            )
+            asked = asked.anew()
+            again = await self._carry(
+                tape, upstream, turn, send, plan=plan, asked=asked
+            )
+
+    async def _carry(
+        self,
+        tape: Tape,
+        upstream: Upstream,
+        turn: Turn,
+        send: Send,
+        *,
+        plan: Callable[[Accepts], rules.Plan],
+        asked: Asked,
+    ) -> Again | None:
+        passage = Passage(self._wiring, tape, upstream, plan)
         self._under_way[tape.id] = tape
         try:
-            await Passage(self._wiring, tape, upstream, plan).run(turn, send, asked)
+            return await passage.run(turn, send, asked)
         finally:
             del self._under_way[tape.id]
             tape.let_go()
+
+    def _plan(
+        self,
+        route: Route,
+        head: Head,
+        body: bytes,
+        accepts: Accepts,
+        *,
+        judging: Judging | None = None,
+    ) -> rules.Plan:
+        """Plan a request; one that asks again is `judging` as the one before."""
+        made = rules.plan(
+            route,
+            head.control,
+            body,
+            upstream=self._upstreams[route.upstream].settings,
+            settings=self._wiring.settings,
+            accepts=accepts,
+            registry=self._wiring.registry(),
+        )
+        if judging is not None:
+            made = msgspec.structs.replace(made, judging=judging)
+        return rules.guarded(made, body, head.key)
 
     async def _refuse(self, plan: rules.Plan, head: Head, route: Route) -> None:
         """Raise where a request is not to be sent at all.
@@ -145,8 +188,14 @@ class Forward:
         recorded = plan.record and route.kind == "captured"
         if recorded and settings.fails_closed and not recorder.stores:
             raise not_stored(low=recorder.low)
-        before = plan.previous_response_id
-        if before and self._upstreams[route.upstream].authorization is not None:
+        if self._upstreams[route.upstream].authorization is None:
+            return
+        conversation, before = plan.conversation, plan.previous_response_id
+        if conversation:
+            await self._refuse_foreign(
+                head.project, route, conversation, "conversation"
+            )
+        if before:
             await self._refuse_foreign(head.project, route, before)
 
     def _tape(
@@ -159,6 +208,7 @@ class Forward:
         head: Head,
         request: bytes,
         plan: rules.Plan,
+        attempt: Attempt = FIRST,
     ) -> Tape:
         return Tape(
             id=self._new_id(),
@@ -174,6 +224,7 @@ class Forward:
             started_ns=self._wiring.clock.now_ns(),
             max_kept_bytes=self._wiring.settings.max_kept_answer_bytes,
             room=self._budgets.answers,
+            attempt=attempt,
         )
 
     async def save_long_ones(self) -> None:

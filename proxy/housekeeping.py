@@ -17,6 +17,7 @@ from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings
 from storage.engines.owner import tell
 from storage.errors import StorageError
+from storage.index.behind import Behind
 from storage.recorder import Recorder
 from storage.registering import Entered, Entry
 from storage.retention import Policy, Retention
@@ -40,13 +41,14 @@ class Housekeeping:
     """Upkeep of one file while it is served."""
 
     def __init__(
-        self, db: Path, recorder: Recorder, policy: Policy, *, indexed: bool
+        self, db: Path, recorder: Recorder, settings: Settings, *, index: Behind | None
     ) -> None:
         self._db = db
         self._secret = secrets.token_hex(_SECRET_BYTES)
-        self._retention = Retention(policy)
-        self._behind = Upkeep(recorder, db, indexed=indexed, pause_ratio=_PAUSE_RATIO)
-        self._asked = Upkeep(recorder, db, indexed=indexed)
+        self._mask_tags = settings.mask_tags
+        self._retention = Retention(policy_of(settings))
+        self._behind = Upkeep(recorder, db, index=index, pause_ratio=_PAUSE_RATIO)
+        self._asked = Upkeep(recorder, db, index=index)
         self._turn = asyncio.Lock()  # one wish at a time
 
     def announce(self, address: str) -> None:
@@ -62,6 +64,7 @@ class Housekeeping:
 
         async def upkeep(body: bytes) -> Report:
             wish = _wishes.decode(body)
+            wish = msgspec.structs.replace(wish, add=self._mask_tags(wish.add))
             async with self._turn:
                 return await carry_out(wish, self._asked, clock=clock)
 

@@ -23,7 +23,7 @@ async def indexing(db: Path, recorder: Recorder) -> AsyncIterator[Behind]:
         db,
         read=said,
         settle=settle,
-        commits=lambda: recorder.commits,
+        commits=lambda: recorder.batches,
         strained=lambda: recorder.strained,
     )
     await asyncio.to_thread(behind.start)

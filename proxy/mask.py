@@ -6,7 +6,7 @@ answer streams in many events is found across them. Patterns are RE2's: linear i
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Self, TypeAlias
 
@@ -14,7 +14,8 @@ import msgspec
 import re2  # type: ignore[import-untyped]  # it has no types
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from storage.records import Edit, Exchange, Progress
+from storage.records import Edit, Exchange, Fault, Judgement, Progress
+from storage.writable import writable
 
 Path: TypeAlias = tuple[str | int, ...]
 _Step: TypeAlias = str | int | None  # None is any
@@ -61,16 +62,14 @@ class Masker:
         said: set[str] = set()
         answer = self._body(exchange.answer, said)
         error = self._body(exchange.error or b"", said)
-        tags = {
-            key: self._value(("metadata", key), text, hits)
-            for key, text in exchange.tags.items()
-        }
+        tags = self._tags(exchange.tags, hits)
         told = {
             "model_asked": self._value(("model",), exchange.model_asked, hits),
             "model_served": self._value(("model",), exchange.model_served, hits),
             "target": self._plain(exchange.target, hits),
         }
         edits = tuple(self._edit(edit, hits) for edit in exchange.edits)
+        judged = self._judged(exchange, said)
         if not (hits or said):
             return exchange
         changes: dict[str, object] = {
@@ -91,6 +90,7 @@ class Masker:
         if said:
             grown = len(answer) - len(exchange.answer)
             changes |= {
+                **judged,
                 "answer": answer,
                 "answer_sha256": sha256(answer).digest(),
                 "answer_size": exchange.answer_size + grown,
@@ -100,10 +100,47 @@ class Masker:
             }
         return msgspec.structs.replace(exchange, **changes)
 
+    def tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return tags as they may be kept, given with an exchange or later."""
+        return self._tags(tags, set())
+
     def progress(self, progress: Progress) -> Progress:
         """Return what may be noted of an exchange under way: none of its answer yet."""
         exchange = self.exchange(progress.exchange)
         return Progress(exchange=exchange, part=b"", at_byte=0)
+
+    def _tags(self, tags: Mapping[str, str], hits: set[str]) -> dict[str, str]:
+        return {
+            key: self._value(("metadata", key), text, hits)
+            for key, text in tags.items()
+        }
+
+    def _judged(self, exchange: Exchange, hits: set[str]) -> dict[str, object]:
+        """Return what judgements say, masked; of a masked answer no word is quoted."""
+        if not exchange.judgements:
+            return {}
+        judgements = tuple(
+            msgspec.structs.replace(
+                judgement,
+                schema=self._plain(judgement.schema, hits),
+                faults=tuple(self._fault(fault, hits) for fault in judgement.faults),
+            )
+            for judgement in exchange.judgements
+        )
+        path = self._plain(exchange.error_path or "", hits)
+        schema = self._plain(exchange.schema or "", hits)
+        if hits:
+            judgements = tuple(_wordless(judgement) for judgement in judgements)
+        return {
+            "judgements": judgements,
+            "error_path": path if exchange.error_path is not None else None,
+            "schema": schema if exchange.schema is not None else None,
+        }
+
+    def _fault(self, fault: Fault, hits: set[str]) -> Fault:
+        return Fault(
+            *(self._plain(text, hits) for text in (fault.at, fault.rule, fault.message))
+        )
 
     def _edit(self, edit: Edit, hits: set[str]) -> Edit:
         if edit.where == "header":
@@ -187,7 +224,7 @@ class Masker:
     def _plain(self, text: str, hits: set[str]) -> str:
         for name, pattern in self._patterns:
             # A lone surrogate, which JSON may spell, is no text to RE2.
-            seen = text.encode("utf-8", "replace").decode()
+            seen = writable(text)
             parts: list[str] = []
             at = 0
             for match in pattern.finditer(seen):
@@ -199,6 +236,11 @@ class Masker:
                 hits.add(name)
                 text = "".join((*parts, text[at:]))
         return text
+
+
+def _wordless(judgement: Judgement) -> Judgement:
+    faults = tuple(Fault(fault.at, fault.rule, "") for fault in judgement.faults)
+    return msgspec.structs.replace(judgement, faults=faults)
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:

@@ -109,6 +109,14 @@ class Exposition(Collector):
         for upstream, count in meters.relayed.items():
             relayed.add_metric([upstream], count)
         yield relayed
+        verdicts = CounterMetricFamily(
+            "spiritsafe_verdicts",
+            "Judgements by registered schema (empty: what a request carried).",
+            labels=["schema", "verdict"],
+        )
+        for (schema, verdict), count in meters.verdicts.items():
+            verdicts.add_metric([schema, verdict], count)
+        yield verdicts
         yield self._own_time()
 
     def _held_families(self, held: Held) -> Iterator[Metric]:

@@ -16,12 +16,16 @@ from proxy.answering import own_headers, send_error
 from proxy.errors import NotStoredError, to_body
 from proxy.front.turn import Turn
 from proxy.hosts import Accepts
+from proxy.judging import Outcome, judged
 from proxy.mask import Masker
 from proxy.meters import Meters
 from proxy.patience import Patience
 from proxy.relay import Relay
+from proxy.repair import Attempt
 from proxy.replay import Replayed, whole_body
 from proxy.rules import Plan
+from proxy.schemas.judge import Judge
+from proxy.schemas.registry import Registry
 from proxy.seal import Ending, is_short, measure, seal
 from proxy.settings import Settings
 from proxy.tape import Tape
@@ -57,6 +61,8 @@ class Wiring(NamedTuple):
     recorder: Recorder
     meters: Meters
     clock: Clock
+    judge: Judge
+    registry: Callable[[], Registry]
     masker: Masker | None = None
 
 
@@ -72,6 +78,21 @@ class Asked(NamedTuple):
     query: bytes | None
     headers: tuple[tuple[bytes, bytes], ...]
 
+    def anew(self) -> "Asked":
+        """Return it for another body: no server may take it for the same request."""
+        return self._replace(
+            headers=tuple(
+                pair for pair in self.headers if pair[0] != b"idempotency-key"
+            )
+        )
+
+
+class Again(NamedTuple):
+    """What to ask in the place of an exchange whose answer the client does not get."""
+
+    body: bytes
+    attempt: Attempt
+
 
 class Passage:
     """The passage of one exchange through the proxy.
@@ -86,26 +107,33 @@ class Passage:
         upstream: Upstream,
         replan: Callable[[Accepts], Plan],
     ) -> None:
-        self._settings, self._recorder, self._meters, clock, self._masker = wiring
-        self._now_ns = clock.now_ns
+        self._settings, self._recorder, self._meters = wiring[:3]
+        self._judge, self._masker = wiring.judge, wiring.masker
+        self._now_ns = wiring.clock.now_ns
         self._tape = tape
         self._upstream = upstream
         self._replan = replan
         self._flags: tuple[str, ...] = ()
         self._failure: UpstreamError | None = None
         self._asked_ns = self._answered_ns = tape.started_ns
-        self._withheld = False
         self._handed_over = False
+        self._outcome: Outcome | None = None
 
-    async def run(self, turn: Turn, send: Send, asked: Asked) -> None:
-        """Carry the exchange through; raises nothing but cancellation."""
+    async def run(self, turn: Turn, send: Send, asked: Asked) -> Again | None:
+        """Carry the exchange through; raises nothing but cancellation.
+
+        Returns what to ask in its place, and then the client has got nothing yet.
+        """
         relay = Relay(turn, send, self._tape, recorder=self._recorder)
         self._recorder.accept(self._tape.id)
         try:
             await measure(self._tape)
             ending = await self._pass(relay, turn, asked)
-            recorded = await self._keep(await self._sealed(ending, relay))
-            await self._end(relay, ending, send, recorded=recorded)
+            exchange = await self._sealed(ending, relay, turn)
+            recorded = await self._keep(exchange)
+            again = self._again(exchange, turn, recorded=recorded)
+            if again is None:
+                await self._end(relay, ending, send, recorded=recorded)
         except asyncio.CancelledError:  # told to stop: keep what there is
             ending = self._ending(clean=False, reason="proxy_shutdown")
             turn.cut()
@@ -116,6 +144,7 @@ class Passage:
         finally:
             if not self._handed_over:  # a defect of ours: count it, and let it be seen
                 self._recorder.drop(self._tape.id, "proxy_error")
+        return again
 
     async def _pass(self, relay: Relay, turn: Turn, asked: Asked) -> Ending:
         """Ask and relay; return how that ended, the end of the answer still held."""
@@ -196,10 +225,13 @@ class Passage:
             self._flags += ("framing=close",)  # nothing but FIN says it is whole (H-23)
         whole = None if relay.sse else whole_body(stream)
         if whole is not None:
-            self._withheld = True
             relay.whole(whole, self._now_ns())
             return
-        await relay.head(tape.status, self._head(recorded=True))
+        judging = tape.plan.judging
+        if judging is not None and tape.status < 400 and judging.waits(sse=relay.sse):
+            relay.hold(lambda: relay.head(tape.status, self._head(recorded=True)))
+        else:
+            await relay.head(tape.status, self._head(recorded=True))
         if relay.sse:
             await relay.events(
                 stream, tape.endpoint, now_ns=self._now_ns, patience=patience
@@ -230,12 +262,26 @@ class Passage:
         waited_ns = self._answered_ns - self._asked_ns
         return (self._now_ns() - self._tape.started_ns - waited_ns) // 1000
 
-    async def _sealed(self, ending: Ending, relay: Relay) -> Exchange:
+    async def _sealed(self, ending: Ending, relay: Relay, turn: Turn) -> Exchange:
         if is_short(self._tape):
             exchange = seal(self._tape, ending, sse=relay.sse)
         else:
             exchange = await asyncio.to_thread(seal, self._tape, ending, sse=relay.sse)
+        if self._tape.plan.judging is not None:
+            goes_on = not relay.head_sent and not turn.left
+            self._outcome = await judged(
+                self._tape, exchange, self._judge, goes_on=goes_on
+            )
+            exchange = self._outcome.exchange
         return await self._masked(exchange)
+
+    def _again(self, exchange: Exchange, turn: Turn, *, recorded: bool) -> Again | None:
+        outcome, tape = self._outcome, self._tape
+        if outcome is None or outcome.again is None or turn.left:
+            return None
+        if not recorded and self._settings.fails_closed:
+            return None
+        return Again(outcome.again, tape.attempt.next(tape.id, exchange.usage))
 
     async def _masked(self, exchange: Exchange) -> Exchange:
         """Return an exchange as it may be kept: until then it is in no other hands."""
@@ -275,7 +321,12 @@ class Passage:
             else:
                 await send_error(send, failure, self._own_headers(recorded=recorded))
             return
-        if self._withheld:
+        outcome = self._outcome
+        if outcome is not None and outcome.refusal is not None:
+            ours = self._own_headers(recorded=recorded)
+            await send_error(send, outcome.refusal, ours)
+            return
+        if not relay.head_sent:
             head = self._head(recorded=recorded)
             await relay.head(self._tape.status, head, joined=True)
         await relay.release()
@@ -298,7 +349,9 @@ class Passage:
         return headers.to_client(self._tape.headers, ours)
 
     def _own_headers(self, *, recorded: bool) -> list[tuple[bytes, bytes]]:
-        return own_headers(self._tape.id, recorded=recorded, own_us=self._own_us())
+        told = () if self._outcome is None else self._outcome.told
+        own_us = self._own_us()
+        return own_headers(self._tape.id, recorded=recorded, own_us=own_us, told=told)
 
 
 def reason_of(failure: UpstreamError) -> Reason:

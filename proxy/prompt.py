@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import msgspec
 
 from storage.records import Endpoint
+from storage.writable import writable
 
 PREVIEW_CHARACTERS = 300
 
@@ -96,7 +97,7 @@ def _decode_start(view: memoryview) -> str:
     start = _START.match(view)
     spelled = (start[0] if start else b'"') + b'"'
     found = str(json.loads(spelled.decode("utf-8", "replace"), strict=False))
-    return found.encode("utf-8", "replace").decode()
+    return writable(found)
 
 
 def _kind(raw: msgspec.Raw) -> bytes:

@@ -3,7 +3,7 @@
 It is also the one place that holds back the end of an answer until told to let go.
 """
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import httpx
 from starlette.types import Send
@@ -37,6 +37,8 @@ class Relay:
         self._held: list[bytes] = []
         self._head_sent = False
         self._last_sent = b""
+        self._back: list[bytes] = []  # what is not written yet
+        self._let_go: Callable[[], Awaitable[None]] | None = None
         self.sse = False
         self.terminal = False
 
@@ -58,6 +60,13 @@ class Relay:
                 "spiritsafe.joined": joined,
             }
         )
+
+    def hold(self, let_go: Callable[[], Awaitable[None]]) -> None:
+        """Hold all of the answer back, as long as the tape has room for it.
+
+        Where it has none any more, `let_go` is called, and has to send the head.
+        """
+        self._let_go = let_go
 
     def whole(self, body: bytes, now_ns: int) -> None:
         """Tape and hold an answer that came in one piece."""
@@ -118,7 +127,8 @@ class Relay:
 
     async def release(self) -> None:
         """Send what was held, and the end of the answer."""
-        body = b"".join(self._held)
+        body = b"".join((*self._back, *self._held))
+        self._back.clear()
         self._held.clear()
         await self._send(
             {"type": "http.response.body", "body": body, "more_body": False}
@@ -126,6 +136,7 @@ class Relay:
 
     async def cut(self, failure: Refusal | None) -> None:
         """End the answer so that it cannot be taken for whole (style rule 15)."""
+        self._back.clear()
         self._held.clear()
         if failure is not None and self.sse:
             event = error_event(self._tape.endpoint, failure)
@@ -133,6 +144,17 @@ class Relay:
         self._turn.cut()
 
     async def _pass(self, chunk: bytes) -> None:
+        self._back.append(chunk)  # until it is written: who waits may be cancelled
+        if self._let_go is not None:
+            if self._tape.whole:
+                return
+            let_go, self._let_go = self._let_go, None
+            await let_go()
+        while self._back:
+            await self._out(self._back[0])
+            del self._back[0]
+
+    async def _out(self, chunk: bytes) -> None:
         self._last_sent = chunk
         await self._send(
             {"type": "http.response.body", "body": chunk, "more_body": True}

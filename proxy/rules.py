@@ -7,15 +7,18 @@ import msgspec
 from proxy import headers, inject, prompt, splice
 from proxy.decode import decode
 from proxy.hosts import Accepts
+from proxy.schemas.applying import Judging, carried, judging
+from proxy.schemas.registry import Ask, Registry
 from proxy.settings import Settings, UpstreamSettings
 from proxy.targets import Route
-from storage.records import Edit, Endpoint
+from storage.records import CONVERSATION, Edit, Endpoint
 
 KEY_BYTES = 16
 """From here on a key is no word that bodies hold by chance."""
 
 _IDENTITY = Edit(where="header", member="accept-encoding", value="identity")
 _NAME_BYTES = 1024  # a model or an id beyond this is none
+_NOTHING = Registry()
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,6 +27,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     Shapes: `body` is what goes upstream, the client's own object where nothing is
     edited; `identity` and the rest of `edits` belong together; `added` names the body
     members we set, for `inject.refusals`. Where `record` is false nothing is edited.
+    `judging` is None where no schema concerns the answer.
     """
 
     body: bytes
@@ -40,7 +44,15 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     model_asked: str
     prompt_preview: str
     previous_response_id: str
+    conversation: str = ""
     retry_count: int
+    judging: Judging | None = None
+
+    @property
+    def before(self) -> str:
+        """What the request goes on from, as it is kept."""
+        named = self.conversation
+        return f"{CONVERSATION}{named}" if named else self.previous_response_id
 
 
 def plan(
@@ -51,6 +63,7 @@ def plan(
     upstream: UpstreamSettings,
     settings: Settings,
     accepts: Accepts,
+    registry: Registry = _NOTHING,
 ) -> Plan:
     """Return the plan of one captured request.
 
@@ -71,6 +84,9 @@ def plan(
     sets, flags = _without_doubt(injection, members.doubt)
     opted_out = settings.respect_opt_out and inject.opted_out(values, endpoint)
     kept = control.record and not opted_out
+    before = _name(values.get("previous_response_id"))
+    if before.startswith(CONVERSATION):
+        before = ""
     return Plan(
         body=splice.edit(body, members, sets) if sets else body,
         record=control.record,
@@ -85,9 +101,36 @@ def plan(
         streamed=_is_true(values.get("stream")),
         model_asked=_name(values.get("model")),
         prompt_preview=prompt.preview(endpoint, values) if kept else "",
-        previous_response_id=_name(values.get("previous_response_id")),
+        previous_response_id=before,
+        conversation=_conversation(values.get("conversation")),
         retry_count=control.retry_count,
+        judging=_judging(
+            route, control, values, tags=injection.tags, registry=registry
+        ),
     )
+
+
+def _judging(
+    route: Route,
+    control: headers.Control,
+    values: Mapping[str, msgspec.Raw],
+    *,
+    tags: dict[str, str],
+    registry: Registry,
+) -> Judging | None:
+    """Return what applies to the answer; costs next to nothing where nothing does."""
+    if not control.record:
+        return None
+    if not (control.schema or registry.bindings or "schema" in tags):
+        return carried(values)
+    ask = Ask(
+        header=control.schema or "",
+        tags=tags,
+        model=_name(values.get("model")),
+        upstream=route.upstream,
+        endpoint=route.endpoint or "chat",
+    )
+    return judging(ask, values, registry=registry)
 
 
 def _members(control: headers.Control, body: bytes) -> splice.Members:
@@ -148,6 +191,13 @@ def _edits(sets: Mapping[str, bytes], *, identity: bool) -> tuple[Edit, ...]:
 
 def _is_true(raw: msgspec.Raw | None) -> bool:
     return raw is not None and bytes(raw) == b"true"
+
+
+def _conversation(raw: msgspec.Raw | None) -> str:
+    """Return the id of a conversation, which is said bare or in an object."""
+    if raw is not None and bytes(raw)[:1] == b"{":
+        return _name(splice.read(bytes(raw)).values.get("id"))
+    return _name(raw)
 
 
 def _name(raw: msgspec.Raw | None) -> str:

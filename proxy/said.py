@@ -7,7 +7,7 @@ wherever they stand, and what is encoded data is passed by.
 from collections.abc import Iterator
 
 from proxy.commands import answers
-from proxy.stitch.values import read_json
+from proxy.stitch.values import read_members
 from storage.assemble import Kept
 from storage.queries.content import Said
 from storage.records import Json
@@ -32,7 +32,7 @@ MAX_DEPTH = 64
 
 def said(kept: Kept) -> Said:
     """Return what an exchange says: what it asks and what is answered."""
-    asked = _request(kept.request)
+    asked = read_members(kept.request)
     # Repeated in every request, so only the first of a conversation is found by it.
     system = asked.get("instructions") if kept.row.parent is None else None
     answer = answers.whole(kept) or {}
@@ -47,14 +47,6 @@ def said(kept: Kept) -> Said:
         if room <= 0:
             break
     return Said("\n".join(words), frozenset(_called(answer)))
-
-
-def _request(body: bytes) -> dict[str, Json]:
-    try:
-        request = read_json(body)
-    except (ValueError, RecursionError):
-        return {}
-    return request if isinstance(request, dict) else {}
 
 
 def _texts(value: Json, depth: int) -> Iterator[str]:

@@ -5,7 +5,7 @@ import hashlib
 
 import msgspec
 
-from proxy.answer import Answer, read_answer
+from proxy.answer import Answer, Received, read_answer
 from proxy.decode import decode
 from proxy.rules import holds
 from proxy.tape import Tape, sizes_and_times
@@ -65,8 +65,9 @@ def opened(tape: Tape) -> Exchange:
         flags=plan.flags,
         request_headers=tape.request_headers,
         answer_headers=tape.recorded_headers,
-        previous_response_id=plan.previous_response_id,
+        previous_response_id=plan.before,
         retry_count=plan.retry_count,
+        asks_again=tape.attempt.asks_again,
     )
 
 
@@ -146,8 +147,12 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
 
 def read_tape(tape: Tape, *, ended_clean: bool) -> Answer:
     """Return what the record tells of the answer on a tape."""
-    return read_answer(
-        tape.endpoint,
+    return read_answer(tape.endpoint, **received(tape, ended_clean=ended_clean))
+
+
+def received(tape: Tape, *, ended_clean: bool) -> Received:
+    """Return what is known of the answer on a tape."""
+    return Received(
         status=tape.status,
         content_type=tape.header(b"content-type"),
         content_encoding=tape.header(b"content-encoding"),

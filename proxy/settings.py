@@ -2,6 +2,7 @@
 
 import ipaddress
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -24,6 +25,9 @@ from proxy.tokens import Secret, Token
 from proxy.upstream.settings import UpstreamSettings
 
 MIB = 1024 * 1024
+
+MOST_DAYS, MOST_BYTES = 36_500, 2**63 - 1
+"""Beyond these a time or a size cannot be written down."""
 
 FILE = Path("spiritsafe.toml")
 """Read where it is, in the working directory."""
@@ -165,18 +169,21 @@ class Settings(BaseSettings):
     keep_bodies_days: float = Field(
         default=0,
         ge=0,
+        le=MOST_DAYS,
         allow_inf_nan=False,
         description="Days after which only numbers and tags are kept; 0: for ever.",
     )
     keep_rows_days: float = Field(
         default=0,
         ge=0,
+        le=MOST_DAYS,
         allow_inf_nan=False,
         description="Days after which an exchange is removed; 0: never.",
     )
     max_file_bytes: int = Field(
         default=0,
         ge=0,
+        le=MOST_BYTES,
         description="Size of the file; failed, untagged, oldest go. 0: no bound.",
     )
     hold_timeout_s: float = Field(
@@ -272,6 +279,11 @@ class Settings(BaseSettings):
         """Return what masks the stored copy; None where nothing is to be."""
         rules = [Rule(its.name, its.pattern, its.path) for its in self.redact]
         return Masker(rules) if rules else None
+
+    def mask_tags(self, tags: Mapping[str, str]) -> dict[str, str]:
+        """Return tags that are given later as they may be kept."""
+        masker = self.masker()
+        return dict(tags) if masker is None else masker.tags(tags)
 
     @property
     def fails_closed(self) -> bool:

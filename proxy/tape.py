@@ -9,6 +9,7 @@ from typing import Protocol
 
 import msgspec
 
+from proxy.repair import FIRST, Attempt
 from proxy.rules import Plan, holds
 from storage.records import Chunk, Endpoint, Exchange, HeaderPairs, Progress
 
@@ -46,6 +47,7 @@ class Tape:
         "_saved_bytes",
         "_saved_chunks",
         "_seam",
+        "attempt",
         "chunks",
         "created_at",
         "digests",
@@ -86,6 +88,7 @@ class Tape:
         started_ns: int,
         max_kept_bytes: int,
         room: Room,
+        attempt: Attempt = FIRST,
     ) -> None:
         self.id = id
         self.key = key
@@ -99,6 +102,7 @@ class Tape:
         self.created_at = created_at
         self.started_ns = started_ns
         self.max_kept_bytes = max_kept_bytes
+        self.attempt = attempt
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
         self.recorded_headers: HeaderPairs = ()

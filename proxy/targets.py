@@ -35,6 +35,7 @@ _BELOW_AZURE = re.compile(
     rb"/openai(?:/v1|/deployments/[A-Za-z0-9._~-]+)?"
     rb"(/chat/completions|/responses)((?:/[^/]++)*+)"
 )
+_CONVERSATION = re.compile(rb"/conversations[^/]*/+([^/;]+)", re.IGNORECASE)
 NO_ID = frozenset({b"/compact", b"/input_tokens"})  # of responses: asked, not stored
 _OWN = frozenset({b"healthz", b"readyz", b"metrics", b"api", b"console"})
 _NEVER = frozenset({"CONNECT", "TRACE"})
@@ -125,6 +126,16 @@ def forwarded(base_path: bytes, suffix: bytes, query: bytes | None = None) -> by
     if path.startswith(b"//"):
         raise TargetError("The path must not start with '//'.")
     return path if query is None else path + b"?" + query
+
+
+def conversation_in(path: bytes) -> str:
+    """Return the id of the conversation that a path names, however it is spelled.
+
+    >>> conversation_in(b"/v1/Conversations//conv%5F1/items")
+    'conv_1'
+    """
+    found = _CONVERSATION.search(unquote_to_bytes(path).replace(b"\\", b"/"))
+    return found[1].decode("utf-8", "replace") if found else ""
 
 
 def _split(raw_path: bytes, upstreams: Container[str]) -> tuple[str, bytes, bytes]:

@@ -10,7 +10,7 @@ from proxy.errors import NotFoundError, SpiritsafeError, answer
 from proxy.front.tunnel import Tunnel, UpgradeHead
 from proxy.front.turn import answer_head
 from proxy.strangers import Strangers
-from proxy.targets import Route, route
+from proxy.targets import Route, conversation_in, route
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
 from proxy.upstream.send import Upstream
@@ -35,7 +35,7 @@ async def upgrade(
             raise NotFoundError("No WebSocket is served at this path.")
         upstream = upstreams[way.upstream]
         held = upstream.authorization is not None
-        _refuse_unseen(held=held, asked=route("POST", path, upstreams))
+        _refuse_unseen(path, held=held, asked=route("POST", path, upstreams))
         headers.admit(head.headers, upstream.mark or b"")
         key = headers.credential(head.headers, query)
         callers.admit(key, held=held)
@@ -70,9 +70,9 @@ async def upgrade(
         await reply.stream.aclose()
 
 
-def _refuse_unseen(*, held: bool, asked: Route) -> None:
+def _refuse_unseen(path: bytes, *, held: bool, asked: Route) -> None:
     """Raise `NotFoundError` where frames could name what our key opens of others."""
-    if held and asked.endpoint == "responses":
+    if held and (asked.endpoint == "responses" or conversation_in(path)):
         raise NotFoundError(
             "No WebSocket is served at this path, as the proxy sends a key of its own "
             "to this upstream and could not tell whose responses frames name."

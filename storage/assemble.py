@@ -9,6 +9,8 @@ import orjson
 from sqlalchemy import ColumnElement, select
 
 from storage.bodies import Packer
+from storage.judgements import Judged
+from storage.judgements import read as read_judgements
 from storage.records import Chunk, Edit, Endpoint, HeaderPairs, Reason, State
 from storage.recovery import read_parts
 from storage.rows import unpack_chunks, unpack_extras, unpack_layout
@@ -110,12 +112,14 @@ class Row(msgspec.Struct, frozen=True):
 class Kept(msgspec.Struct, frozen=True, kw_only=True):
     """One exchange with all that is kept of it; bodies byte for byte.
 
-    Shapes: where the content is not kept, only `row`, `parent_id` and `thread_id`.
+    Shapes: where the content is not kept, only `row`, `parent_id`, `thread_id` and
+    `judgements` without their faults.
     """
 
     row: Row
     parent_id: str | None
     thread_id: str | None
+    judgements: tuple[Judged, ...] = ()
     request: bytes = b""
     request_sha256: bytes = b""
     sent_sha256: bytes = b""
@@ -156,9 +160,11 @@ def assemble(
     where the file is damaged.
     """
     parent, thread = (_id(connection, seq) for seq in (row.parent, row.thread))
+    judged = read_judgements(connection, row.seq) if row.verdict else ()
+    bare = Kept(row=row, parent_id=parent, thread_id=thread, judgements=judged)
     found = connection.execute(_PAYLOAD, (row.seq,)).fetchone()
     if found is None:
-        return Kept(row=row, parent_id=parent, thread_id=thread)
+        return bare
     skeleton, layout, tools_node, request_sha, sent_sha, answer_sha, size, *packed = (
         found
     )
@@ -178,10 +184,8 @@ def assemble(
         for member, at, separator in unpack_layout(layout)
         for end in (ends.get(member, row.messages_node),)
     ]
-    return Kept(
-        row=row,
-        parent_id=parent,
-        thread_id=thread,
+    return msgspec.structs.replace(
+        bare,
         request=join(packer.unpack(skeleton, max_bytes=MAX_BODY_BYTES), cuts),
         request_sha256=request_sha,
         sent_sha256=sent_sha,

@@ -11,8 +11,9 @@ import msgspec
 import orjson
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
+from storage import judgements
 from storage.errors import HeldByRelease, NoSuchExchange, StillOpen
-from storage.statements import INSERT_TAG, text_of
+from storage.statements import text_of
 from storage.tables import (
     changed,
     epochs,
@@ -22,7 +23,6 @@ from storage.tables import (
     parts,
     payloads,
     pieces,
-    tags,
 )
 
 _row, _payload = exchanges.c, payloads.c
@@ -42,9 +42,6 @@ _LOOK = text_of(
 )
 _CHANGED = text_of(insert(changed).prefix_with("OR IGNORE"))
 _SET_TAGS = text_of(update(exchanges).where(_row.seq == 0).values(tags=""))
-_DELETE_TAG = text_of(
-    delete(tags).where(tags.c.key == "", tags.c.value == "", tags.c.seq == 0)
-)
 _DELETE_ROW = text_of(delete(exchanges).where(_row.seq == 0))
 _DELETE_PAYLOAD = text_of(delete(payloads).where(_payload.seq == 0))
 _DELETE_PARTS = text_of(delete(parts).where(parts.c.seq == 0))
@@ -130,13 +127,9 @@ def replace_tags(
 
     Raises: `NoSuchExchange`; `StillOpen`.
     """
-    before = orjson.loads(_ended(connection, seq).tags)
+    _ended(connection, seq)
     told = dict(new)
     connection.execute(_SET_TAGS, (orjson.dumps(told).decode(), seq))
-    gone = [(key, value, seq) for key, value in before.items()]
-    connection.executemany(_DELETE_TAG, gone)
-    added = [(key, value, seq) for key, value in told.items()]
-    connection.executemany(INSERT_TAG, added)
     connection.execute(_CHANGED, (seq,))
     return told
 
@@ -148,11 +141,9 @@ def remove(connection: sqlite3.Connection, seqs: Iterable[int]) -> int:
     """
     found = _removable(connection, seqs)
     for seq, row in found.items():
-        before = orjson.loads(row.tags)
-        gone = [(key, value, seq) for key, value in before.items()]
-        connection.executemany(_DELETE_TAG, gone)
         connection.execute(_DELETE_ROW, (seq,))
         connection.execute(_COUNT[row.state], (1, seq, row.epoch))
+    judgements.remove(connection, found)
     drop_content(connection, found)
     return len(found)
 
@@ -160,11 +151,12 @@ def remove(connection: sqlite3.Connection, seqs: Iterable[int]) -> int:
 def strip(connection: sqlite3.Connection, seqs: Iterable[int]) -> int:
     """Remove the content of exchanges and leave their rows; return how many.
 
-    What is left is what `store: false` leaves: numbers, names and tags.
+    What is left is what `store: false` leaves: numbers, names, tags and verdicts.
     Raises: as `remove`.
     """
     found = _removable(connection, seqs)
     connection.executemany(_STRIP_ROW, [(*_STRIPPED, seq) for seq in found])
+    judgements.forget(connection, found)
     drop_content(connection, found)
     return len(found)
 

@@ -19,7 +19,13 @@ _MOST_CANDIDATES = 64
 _MOST_PLACES = 16
 
 _columns = exchanges.c
-_kin = select(_columns.seq, _columns.thread, _columns.project, _columns.answer_keys)
+_kin = select(
+    _columns.seq,
+    _columns.thread,
+    _columns.project,
+    _columns.answer_keys,
+    _columns.verdict,
+)
 _newest = _kin.order_by(_columns.seq.desc()).limit(_MOST_CANDIDATES)
 _BY_NODE = text_of(_newest.where(_columns.messages_node == 0))
 # The second condition is the index's own, word for word: a parameter proves nothing.
@@ -35,6 +41,7 @@ class Kin(msgspec.Struct, frozen=True, gc=False):
     thread: int
     project: str
     keys: bytes | None
+    verdict: str | None = None
 
 
 class Parents:
@@ -92,6 +99,18 @@ class Parents:
                 if found is not None:
                     return found
         return None
+
+    def asked(self, exchange: Exchange, node: int, first_new: int) -> Kin | None:
+        """Return the newest exchange that asked just this and was answered wrongly."""
+        for kin in self._by_node.get(node, ()):
+            if kin.project == exchange.project and kin.verdict == "invalid":
+                return kin
+        if node >= first_new:
+            return None
+        rows = self._connection.execute(_BY_NODE, (node, _MOST_CANDIDATES, 0))
+        kins = (Kin(*row) for row in rows)
+        wrong = (kin for kin in kins if kin.verdict == "invalid")
+        return next((kin for kin in wrong if kin.project == exchange.project), None)
 
     def _first(
         self,

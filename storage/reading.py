@@ -1,4 +1,4 @@
-"""Reads what is kept: pages of narrow rows, whole exchanges, and sums.
+"""Reads what is kept: narrow rows, and whole exchanges.
 
 Never writes, and never holds a read open between two calls.
 """
@@ -9,16 +9,14 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Self, TypeAlias
 
-import msgspec
-from sqlalchemy import ColumnElement, Select, func, literal_column, select
+from sqlalchemy import Select, func, literal_column, select
 
 from storage import epochs
 from storage.assemble import Kept, Row, assemble, row_columns
 from storage.engines.sqlite import open_reader
 from storage.errors import CannotOpen, NoSuchExchange
-from storage.records import State
 from storage.statements import bound
-from storage.tables import exchanges, tags
+from storage.tables import exchanges
 
 Query: TypeAlias = Select[*tuple[object, ...]]
 
@@ -27,41 +25,6 @@ _rows: Query = select(*row_columns)
 
 # Rows of one read when all are wanted: short reads let the log be copied back.
 _AT_ONCE = 500
-
-
-class Filters(msgspec.Struct, frozen=True, kw_only=True):
-    """What rows must equal; None asks nothing. `model` is asked for or served."""
-
-    model: str | None = None
-    upstream: str | None = None
-    project: str | None = None
-    status: int | None = None
-    state: State | None = None
-    tag: tuple[str, str] | None = None
-
-
-NO_FILTERS = Filters()
-
-
-class Stats(msgspec.Struct, frozen=True):
-    """Counts and tokens of one group of exchanges.
-
-    Shapes: `model` is the one served, or asked for where none answered; `failed` are
-    those that are not complete or were answered with an error; sizes are of bodies as
-    they passed, kept or not.
-    Units: `day` is a date, UTC.
-    """
-
-    model: str
-    upstream: str
-    day: str
-    state: str
-    exchanges: int
-    failed: int
-    prompt_tokens: int
-    completion_tokens: int
-    request_bytes: int
-    answer_bytes: int
 
 
 class Library:
@@ -78,39 +41,21 @@ class Library:
                 with suppress(sqlite3.ProgrammingError):  # it is being closed
                     connection.interrupt()
 
-    def page(
-        self,
-        *,
-        before: str | None = None,
-        limit: int = 50,
-        filters: Filters = NO_FILTERS,
-    ) -> list[Row]:
-        """Return rows, newest first, older than the one with the id `before`.
-
-        Raises: `NoSuchExchange` where `before` names none.
-        """
-        query = _filtered(_rows, filters).order_by(_columns.seq.desc()).limit(limit)
-        if before is not None:
-            query = query.where(_columns.seq < self._seq(before))
-        return self._select(query)
-
-    def after(
-        self, seq: int, *, limit: int = 500, filters: Filters = NO_FILTERS
-    ) -> list[Row]:
-        """Return rows that came after a row, oldest first: what `tail` shows next."""
-        query = _filtered(_rows, filters).where(_columns.seq > seq)
-        return self._select(query.order_by(_columns.seq).limit(limit))
-
-    def rows(self, *, filters: Filters = NO_FILTERS) -> Iterator[Row]:
+    def rows(self) -> Iterator[Row]:
         """Yield all rows in the order of their ids, a few hundred in memory at once."""
         last = ""
         while True:
-            query = _filtered(_rows, filters).where(_columns.id > last)
-            found = self._select(query.order_by(_columns.id).limit(_AT_ONCE))
+            query = _rows.where(_columns.id > last).order_by(_columns.id)
+            found = self._select(query.limit(_AT_ONCE))
             yield from found
             if len(found) < _AT_ONCE:
                 return
             last = found[-1].id
+
+    def count(self) -> int:
+        """Return how many rows there are, which takes a look at each."""
+        query = select(func.count()).select_from(exchanges)
+        return int(self._connection.execute(*bound(query)).fetchone()[0])
 
     def one(self, name: str) -> Kept:
         """Return an exchange with all that is kept of it.
@@ -129,6 +74,11 @@ class Library:
             raise NoSuchExchange(f"no exchange has the id {name}")
         return found[0]
 
+    def numbered(self, seq: int) -> Row | None:
+        """Return the row of this number, if it is still there."""
+        found = self._select(_rows.where(_columns.seq == seq))
+        return found[0] if found else None
+
     def whole(self, row: Row) -> Kept:
         """Return the exchange of a row with all that is kept of it."""
         return assemble(self._connection, row)
@@ -145,31 +95,6 @@ class Library:
             found = self._select(starts.order_by(_columns.id).limit(limit))
         return found
 
-    def stats(self, *, filters: Filters = NO_FILTERS) -> list[Stats]:
-        """Return counts, tokens and bytes by model, upstream, day and state."""
-        day: ColumnElement[str] = literal_column(
-            "date(created_at / 1000000, 'unixepoch')"
-        )
-        served = func.nullif(_columns.model_served, literal_column("''"))
-        model = func.coalesce(served, _columns.model_asked)
-        keys = (model, _columns.upstream, day, _columns.state)
-        failed: ColumnElement[int] = literal_column(
-            "state = 'incomplete' OR status >= 400"
-        )
-        sums = [
-            func.coalesce(func.sum(column), 0)
-            for column in (
-                failed,
-                _columns.prompt_tokens,
-                _columns.completion_tokens,
-                _columns.request_size,
-                _columns.answer_size,
-            )
-        ]
-        query: Query = select(*keys, func.count(), *sums)
-        query = _filtered(query, filters).group_by(*keys).order_by(*keys)
-        return [Stats(*row) for row in self._connection.execute(*bound(query))]
-
     def totals(self) -> epochs.Totals:
         """Return P3's terms over all runs of this file."""
         return epochs.totals(epochs.read(self._connection))
@@ -182,13 +107,6 @@ class Library:
     def connection(self) -> sqlite3.Connection:
         """The connection that reads, for those who ask their own questions."""
         return self._connection
-
-    def _seq(self, name: str) -> int:
-        query = select(_columns.seq).where(_columns.id == name)
-        row = self._connection.execute(*bound(query)).fetchone()
-        if row is None:
-            raise NoSuchExchange(f"no exchange has the id {name}")
-        return int(row[0])
 
     def _select(self, query: Query) -> list[Row]:
         return [Row(*row) for row in self._connection.execute(*bound(query))]
@@ -211,18 +129,3 @@ def open_library(path: Path) -> Iterator[Library]:
             yield library
     except sqlite3.Error as exc:
         raise CannotOpen(f"{path} cannot be read: {exc}") from exc
-
-
-def _filtered(query: Query, filters: Filters) -> Query:
-    if filters.model is not None:
-        asked = _columns.model_asked == filters.model
-        query = query.where(asked | (_columns.model_served == filters.model))
-    for name in ("upstream", "project", "status", "state"):
-        wanted = getattr(filters, name)
-        if wanted is not None:
-            query = query.where(_columns[name] == wanted)
-    if filters.tag is not None:
-        key, value = filters.tag
-        tagged = select(tags.c.seq).where(tags.c.key == key, tags.c.value == value)
-        query = query.where(_columns.seq.in_(tagged))
-    return query

@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
 from typing import Literal, Self, TypeVar
 
@@ -19,7 +18,6 @@ import msgspec
 
 from storage.commits import Outcome
 from storage.counters import Counters
-from storage.engines.sqlite import checkpoint
 from storage.errors import StorageFailed
 from storage.records import Exchange, Progress
 from storage.recovery import RecoveryReport
@@ -143,11 +141,6 @@ class Recorder:
         return self._safe.room.low
 
     @property
-    def commits(self) -> int:
-        """How many batches there were; any thread may ask."""
-        return self._batches
-
-    @property
     def strained(self) -> bool:
         """Whether what can wait should, by what was last seen; any thread may ask."""
         return self.failing or self._safe.room.low
@@ -235,10 +228,6 @@ class Recorder:
     async def apply(self, function: Callable[[sqlite3.Connection], T]) -> T:
         """Run what sees to its transactions itself on the writing connection."""
         return await self._between(self._commits.apply, function)
-
-    async def cut_log(self) -> bool:
-        """Empty the log, which holds what was removed too; False: a reader holds it."""
-        return await self.apply(partial(checkpoint, mode="TRUNCATE"))
 
     async def _between(
         self,

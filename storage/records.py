@@ -4,7 +4,7 @@ Plain values without I/O. They are `msgspec.Struct` and not dataclasses because 
 built on every request: 0.7 µs against 3.3 µs for 42 fields (2026-11-21).
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Any, Final, Literal, TypeAlias
 
 import msgspec
 
@@ -23,6 +23,9 @@ Reason: TypeAlias = Literal[
 ]
 
 Endpoint: TypeAlias = Literal["chat", "responses", "completions", "embeddings"]
+
+CONVERSATION: Final = "conversation "
+"""Before the id of one where what a request goes on from is kept; no id begins so."""
 
 Verdict: TypeAlias = Literal[
     "valid",
@@ -158,7 +161,8 @@ class Exchange(msgspec.Struct, frozen=True, kw_only=True):
     answer_headers: HeaderPairs = ()
 
     answer_keys: tuple[bytes, ...] = ()  # one per choice: `storage.threads.message_key`
-    previous_response_id: str = ""  # Responses API: the parent as the client named it
+    # Responses API: the parent as the client named it, or CONVERSATION and an id.
+    previous_response_id: str = ""
     retry_count: int = 0  # what the client's SDK says of its own retries
 
 

@@ -9,7 +9,16 @@ from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql import ClauseElement, Insert, insert
 from sqlalchemy.sql.compiler import SQLCompiler
 
-from storage.tables import callers, exchanges, nodes, parts, payloads, pieces, tags
+from storage.tables import (
+    callers,
+    exchanges,
+    judgements,
+    nodes,
+    parts,
+    payloads,
+    pieces,
+    reasks,
+)
 
 _dialect = sqlite.dialect(paramstyle="qmark")
 
@@ -82,5 +91,6 @@ INSERT_PAYLOAD = _insert(payloads, "OR REPLACE")
 INSERT_PIECE = _insert(pieces)
 INSERT_NODE = _insert(nodes)
 INSERT_CALLER = _insert(callers, "OR IGNORE")
-INSERT_TAG = _insert(tags, "OR IGNORE")
 INSERT_PART = _insert(parts)
+INSERT_JUDGEMENT = _insert(judgements, "OR REPLACE")
+INSERT_REASK = _insert(reasks, "OR REPLACE")

@@ -52,6 +52,7 @@ exchanges = Table(
     Column("request_size", Integer, nullable=False),
     Column("answer_size", Integer, nullable=False),
     Column("content_kept", Integer, nullable=False),
+    # What a Responses request goes on from: a response, or CONVERSATION and an id.
     Column("previous_response_id", Text, nullable=False),
     Column("retry_count", Integer, nullable=False),
     # The end of the chain of the request's messages; see `nodes`.
@@ -71,6 +72,11 @@ Index(
     "exchanges_messages",
     exchanges.c.messages_node,
     sqlite_where=text("messages_node IS NOT NULL"),
+)
+Index(
+    "exchanges_before",
+    exchanges.c.previous_response_id,
+    sqlite_where=text("previous_response_id <> ''"),
 )
 Index("exchanges_open", exchanges.c.epoch, sqlite_where=text("state = 'open'"))
 
@@ -135,15 +141,6 @@ nodes = Table(
 )
 Index("nodes_chain", nodes.c.parent, nodes.c.piece, unique=True)
 Index("nodes_piece", nodes.c.piece)
-
-tags = Table(
-    "tags",
-    metadata,
-    Column("key", Text, primary_key=True),
-    Column("value", Text, primary_key=True),
-    Column("seq", Integer, primary_key=True),
-    sqlite_with_rowid=False,
-)
 
 # Rows changed or removed since they were written: the index beside the file has to look
 # at them again, and until then queries do not believe it.

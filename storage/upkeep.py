@@ -4,18 +4,22 @@ import asyncio
 import logging
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import msgspec
 
-from storage import changes
-from storage.engines.scrub import FIRST, Scrub
+from storage import changes, judgements
+from storage.engines.scrub import FIRST, Scrub, can_scrub
 from storage.engines.sqlite import give_back, write_anew
 from storage.errors import StorageError, StorageFailed
+from storage.index.behind import Behind
+from storage.index.file import index_path
+from storage.judgements import Rejudged
 from storage.recorder import Recorder
 from storage.retention import Done, Policy, Retention, used_bytes
+from storage.seldom import Seldom
 
 _log = logging.getLogger(__name__)
 
@@ -23,6 +27,7 @@ _log = logging.getLogger(__name__)
 # which nothing else commits.
 _ROWS = 24
 _PAGES = 64
+_JUDGED = 128
 
 # A reader at work holds the log for as long as it reads; an index looks again within
 # seconds. Both are asked again meanwhile.
@@ -37,16 +42,19 @@ _CHANGED = "SELECT count(*) FROM (SELECT 1 FROM changed LIMIT 1)"
 class Report(msgspec.Struct, frozen=True):
     """What became of a request to change what is kept.
 
-    Shapes: `clean` when no byte of what was removed is left in file, log and index.
+    Shapes: `clean` when no byte of what was removed is left in file, log and index;
+    where it cannot be for now, `why` tells the reason.
     Units: bytes of the file in use, before and after.
     """
 
     tagged: int = 0
+    judged: int = 0
     stripped: int = 0
     removed: int = 0
     clean: bool = True
     bytes_before: int = 0
     bytes_after: int = 0
+    why: str = ""
 
 
 class Upkeep:
@@ -60,13 +68,13 @@ class Upkeep:
         recorder: Recorder,
         path: Path,
         *,
-        indexed: bool = False,
+        index: Behind | None = None,
         pause_ratio: float = 0,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._recorder = recorder
         self._path = path
-        self._indexed = indexed
+        self._index = index
         self._pause_ratio = pause_ratio
         self._monotonic = monotonic
         self._scrub: Scrub | None = None
@@ -81,6 +89,16 @@ class Upkeep:
             await self._recorder.change(change)
             done += 1
         return Report(tagged=done)
+
+    async def judge(self, told: Sequence[Rejudged], *, judged_at: int) -> Report:
+        """Put judgements beside those that exchanges have. Raises: `StorageFailed`."""
+        done = 0
+        for at in range(0, len(told), _JUDGED):
+            some = told[at : at + _JUDGED]
+            done += await self._recorder.change(
+                partial(_judge, told=some, judged_at=judged_at)
+            )
+        return Report(judged=done)
 
     async def remove(self, seqs: Iterable[int]) -> Report:
         """Remove exchanges and every trace of them.
@@ -115,17 +133,19 @@ class Upkeep:
 
         Raises: `StorageFailed`; `ValueError` where the file was made before 0004.
         """
-        looked = await self._index_looked()
+        forgot = await self._index_forgot()
+        return await self.cleanse() and forgot
+
+    async def cleanse(self) -> bool:
+        """Clean up the file alone, as the index sees to itself. Raises: as `finish`."""
         await self._shrink()
-        return await self._cleanse() and looked
+        return await self._cleanse()
 
-    async def convert(self) -> None:
-        """Write a file made before 0004 anew, so that it can be cleaned.
-
-        Takes as much room again, and time; nobody else may be at work on the file.
-        """
-        if not await self._recorder.apply(partial(_number, query="PRAGMA auto_vacuum")):
-            await self._recorder.apply(write_anew)
+    async def forget_changes(self) -> None:
+        """Empty the list of what an index has to look at again, where there is none."""
+        path = index_path(self._path)
+        if self._index is None and await self._changes():
+            await self._recorder.change(partial(_forget_changes, index=path))
 
     async def used_bytes(self) -> int:
         """Return the size of the file without what is free in it."""
@@ -141,19 +161,36 @@ class Upkeep:
         return await self._recorder.apply(partial(_number, query=_DROPPED))
 
     async def _report(self, done: Done, before: int) -> Report:
-        clean = await self.finish()
+        clean, why = False, ""
+        try:
+            clean = await self.finish()
+        except (ValueError, OSError) as exc:
+            why = str(exc)
         after = await self.used_bytes()
-        return Report(0, done.stripped, done.removed, clean, before, after)
+        return Report(
+            stripped=done.stripped,
+            removed=done.removed,
+            clean=clean,
+            bytes_before=before,
+            bytes_after=after,
+            why=why,
+        )
 
-    async def _index_looked(self) -> bool:
-        """Wait until the index has nothing to look at again."""
-        if not self._indexed:
+    async def _index_forgot(self) -> bool:
+        """Wait until the index has forgotten what was removed."""
+        index = self._index
+        if index is None:
+            await self.forget_changes()
             return True
         for _ in range(int(_PATIENCE_S / _PAUSE_S)):
-            if not await self._recorder.apply(partial(_number, query=_CHANGED)):
+            index.hurry()
+            if not await self._changes() and index.clean:
                 return True
             await asyncio.sleep(_PAUSE_S)
         return False
+
+    async def _changes(self) -> bool:
+        return bool(await self._recorder.apply(partial(_number, query=_CHANGED)))
 
     async def _shrink(self) -> None:
         left, before = 1, 0
@@ -194,27 +231,77 @@ async def keep_up(
 ) -> None:
     """Retain in the background, for ever, and clean up after whoever removed.
 
-    The next look comes no sooner than ten times what the last one took: all of a large
-    file is gone through to clean it.
+    To clean it all of a file is gone through: seldom, and nothing waits for it.
     """
-    cleaned = 0  # how often content had gone when all was clean; each start cleans
-    said = ""
-    while True:
+
+    async def retain() -> None:
+        if not retention.policy.keeps_all:
+            await upkeep.sweep(retention, now_at=clock())
+
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(_again(retain, upkeep, pause_s=pause_s))
+        tasks.create_task(_again(_Cleaning(upkeep).step, upkeep, pause_s=pause_s))
+
+
+class _Cleaning:
+    """Cleans up once content went; what goes meanwhile shares the next pass."""
+
+    def __init__(self, upkeep: Upkeep) -> None:
+        self._upkeep = upkeep
+        self._seldom = Seldom()
+        self._cleaned = 0  # how often content had gone; so each start cleans
+
+    async def step(self) -> None:
+        await self._upkeep.forget_changes()
+        if not self._seldom.due:
+            return
+        dropped = await self._upkeep.dropped()
+        if dropped == self._cleaned:
+            return
         started_s = time.monotonic()
         try:
-            if upkeep.possible and not retention.policy.keeps_all:
-                await upkeep.sweep(retention, now_at=clock())
+            if await self._upkeep.cleanse():
+                self._cleaned = dropped
+        finally:
+            self._seldom.rest(time.monotonic() - started_s)
+
+
+async def _again(
+    step: Callable[[], Awaitable[None]], upkeep: Upkeep, *, pause_s: float
+) -> None:
+    said = ""
+    while True:
+        try:
             if upkeep.possible:
-                dropped = await upkeep.dropped()
-                if dropped != cleaned and await upkeep.finish():
-                    cleaned = dropped
+                await step()
         except StorageFailed:
             pass  # storage in trouble says so itself
         except (StorageError, sqlite3.Error, OSError, ValueError) as exc:
             if str(exc) != said:
                 said = str(exc)
                 _log.warning("what was removed is not cleaned up yet: %s", exc)
-        await asyncio.sleep(max(pause_s, 10 * (time.monotonic() - started_s)))
+        await asyncio.sleep(pause_s)
+
+
+async def convert(recorder: Recorder) -> None:
+    """Write a file made before 0004 anew, so that it can be cleaned.
+
+    Takes as much room again, and time; nobody else may be at work on the file.
+    """
+    if not await recorder.apply(can_scrub):
+        await recorder.apply(write_anew)
+
+
+def _forget_changes(connection: sqlite3.Connection, *, index: Path) -> None:
+    if not index.exists():  # one that is made from now on reads all rows as they are
+        connection.execute("DELETE FROM changed")
+
+
+def _judge(
+    connection: sqlite3.Connection, told: Sequence[Rejudged], judged_at: int
+) -> int:
+    done = (judgements.add(connection, one, judged_at=judged_at) for one in told)
+    return sum(done)
 
 
 def _number(connection: sqlite3.Connection, *, query: str) -> int:

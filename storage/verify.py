@@ -171,9 +171,7 @@ def _check_pieces(
 def _check_rows(
     library: Library, reedit: Reedit | None
 ) -> Iterator[Finding | Progressed]:
-    connection = library.connection
-    query = select(func.count()).select_from(exchanges)
-    (total,) = connection.execute(*bound(query)).fetchone()
+    total = library.count()
     for done, row in enumerate(library.rows(), 1):
         yield from _check_row(library, row, reedit)
         if done % 100 == 0 or done == total:

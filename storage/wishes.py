@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from storage.judgements import Rejudged
 from storage.retention import Policy
 from storage.upkeep import Report, Upkeep
 
@@ -13,14 +14,15 @@ class Wish(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     """One change of what is kept.
 
     Shapes: `seqs` for `tag` and `remove`, `add` and `drop` for `tag`, `policy` for
-    `prune`.
+    `prune`, `judged` for `judge`.
     """
 
-    do: Literal["tag", "remove", "prune"]
+    do: Literal["tag", "remove", "prune", "judge"]
     seqs: list[int] = []
     add: dict[str, str] = {}
     drop: list[str] = []
     policy: Policy = Policy()
+    judged: list[Rejudged] = []
 
 
 async def carry_out(wish: Wish, upkeep: Upkeep, *, clock: Callable[[], int]) -> Report:
@@ -29,4 +31,6 @@ async def carry_out(wish: Wish, upkeep: Upkeep, *, clock: Callable[[], int]) -> 
         return await upkeep.tag(wish.seqs, add=wish.add, remove=wish.drop)
     if wish.do == "remove":
         return await upkeep.remove(wish.seqs)
+    if wish.do == "judge":
+        return await upkeep.judge(wish.judged, judged_at=clock())
     return await upkeep.prune(wish.policy, now_at=clock())

@@ -10,12 +10,13 @@ from typing import TypeAlias
 import msgspec
 from sqlalchemy import bindparam, delete, select, update
 
-from storage import statements
+from storage import judgements, statements
 from storage.bodies import Packer
 from storage.changes import drop_content, look
 from storage.engines.sqlite import transaction
 from storage.parents import Kin, Parents
 from storage.pieces import Content, Pieces, content
+from storage.reasks import Reasks, Turns
 from storage.records import Exchange, Progress
 from storage.rows import Links, exchange_row, pack_chunks, pack_extras, pack_layout
 from storage.split import Cut, split
@@ -81,6 +82,7 @@ class _Draft(msgspec.Struct, frozen=True, gc=False):
 
 
 _NOTHING = content(b"")
+_NO_TURNS = Turns()
 
 
 class _Rows:
@@ -94,9 +96,10 @@ class _Rows:
         self.bodies: list[bytes] = []  # those columns, `_PACKED` to a row
         self.packed_payloads: list[tuple[object, ...]] = []
         self.pieces: list[tuple[int, bytes, int, bytes]] = []
-        self.tags: list[tuple[str, str, int]] = []
         self.callers: list[tuple[str, str, int]] = []  # seen for the first time
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
+        self.judgements: list[tuple[object, ...]] = []
+        self.reasks: list[tuple[int, int, int, str]] = []
         self.forgotten: list[int] = []  # what open rows had kept until now
         self.names: set[str] = set()  # of the exchanges that ended
         self.complete = 0
@@ -115,6 +118,7 @@ class Writer:
         self._packer = Packer()
         self._pieces = Pieces(connection)
         self._parents = Parents(connection)
+        self._reasks = Reasks(connection, self._parents)
         self._last_seq: int = connection.execute(
             "SELECT max((SELECT coalesce(max(seq), 0) FROM exchanges), "
             "(SELECT coalesce(max(last_removed), 0) FROM epochs))"
@@ -150,6 +154,7 @@ class Writer:
         self._batch = tally.batch
         self._pieces.written()
         self._parents.written()
+        self._reasks.written()
 
     def _draft(self, item: Item) -> _Draft:
         """Cut and hash the request, unless the item needs none of it."""
@@ -169,6 +174,8 @@ class Writer:
         if known is not None and not exchange.content_kept:
             rows.forgotten.append(seq)
         self._add(exchange, draft, seq=seq, rows=rows, target=target)
+        if exchange.judgements:
+            rows.judgements += judgements.rows(exchange, seq)
         if exchange.state == "complete":
             rows.complete += 1
         else:
@@ -223,22 +230,25 @@ class Writer:
         rows: _Rows,
         target: list[tuple[object, ...]],
     ) -> None:
-        node = None
+        node, turns = None, _NO_TURNS
         parent = self._parents.named(exchange)
         if exchange.content_kept:
-            node, parent = self._add_payload(
+            turns, parent = self._add_payload(
                 exchange, draft, seq=seq, rows=rows, parent=parent
             )
+            node = turns.chain[-1] if turns.chain else None
         thread = seq if parent is None else parent.thread
         links = Links(node, None if parent is None else parent.seq, thread)
         row = exchange_row(exchange, seq=seq, epoch=self._epoch, links=links)
         target.append(row)
         if exchange.project not in self._callers:
             self._meet(exchange, rows)
-        if exchange.tags:
-            rows.tags.extend((key, value, seq) for key, value in exchange.tags.items())
+        if exchange.judgements or exchange.asks_again:
+            link = self._reasks.link(exchange, seq=seq, parent=parent, turns=turns)
+            if link is not None:
+                rows.reasks.append((seq, link.rejected, link.root, link.by))
         keys = b"".join(exchange.answer_keys)
-        kin = Kin(seq, thread, exchange.project, keys)
+        kin = Kin(seq, thread, exchange.project, keys, exchange.verdict)
         self._parents.add(kin, node=node, completion_id=exchange.completion_id)
 
     def _meet(self, exchange: Exchange, rows: _Rows) -> None:
@@ -256,21 +266,21 @@ class Writer:
         seq: int,
         rows: _Rows,
         parent: Kin | None,
-    ) -> tuple[int | None, Kin | None]:
+    ) -> tuple[Turns, Kin | None]:
         pieces = self._pieces
-        node = tools_node = None
+        tools_node, turns = None, _NO_TURNS
         for cut, elements in zip(draft.cuts, draft.elements, strict=True):
             chain = pieces.chain(elements)
             if cut.member == "tools":
                 tools_node = chain[-1]
                 continue
-            node = chain[-1]
+            turns = Turns(cut.elements, chain, pieces.first_new_node)
             if parent is None and may_repeat(exchange.request):
                 parent = self._parents.answered(
                     exchange,
                     elements=cut.elements,
                     chain=chain,
-                    first_new=pieces.first_new_node,
+                    first_new=turns.first_new,
                 )
         rows.payloads.append(
             (
@@ -289,7 +299,7 @@ class Writer:
             exchange.answer,
             pack_chunks(exchange.chunks),
         )
-        return node, parent
+        return turns, parent
 
     def _pack(self, rows: _Rows) -> None:
         """Pack all that is packed, before the transaction."""
@@ -311,9 +321,10 @@ class Writer:
             (statements.INSERT_EXCHANGE, rows.new),
             (statements.REPLACE_EXCHANGE, rows.ended),
             (statements.INSERT_PAYLOAD, rows.packed_payloads),
-            (statements.INSERT_TAG, rows.tags),
             (statements.INSERT_CALLER, rows.callers),
             (statements.INSERT_PART, rows.parts),
+            (statements.INSERT_JUDGEMENT, rows.judgements),
+            (statements.INSERT_REASK, rows.reasks),
         )
         counts = (tally.batch, tally.accepted, rows.complete, rows.incomplete)
         with transaction(connection):

@@ -9,6 +9,7 @@ import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import zstandard
@@ -94,8 +95,15 @@ class Watch:
         root = self.config.stash.get(FOLDERS, None)
         if root is not None:
             self.leaks += in_tree(root)
+        if hasattr(self.config, "workeroutput"):  # one of several side by side
+            self.config.workeroutput["leaks"] = self.leaks
         if self.leaks:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Take over what a process has found in the folders of its tests."""
+        self.leaks += getattr(node, "workeroutput", {}).get("leaks", [])
 
     def pytest_terminal_summary(
         self, terminalreporter: pytest.TerminalReporter

@@ -51,13 +51,10 @@ async def living_proxy(
         await asyncio.wait((served, heard), return_when=asyncio.FIRST_COMPLETED)
         heard.cancel()
 
-        def stop() -> None:
-            server.should_exit = True
-
         try:
-            yield Living(url, port, db, app, stop)
+            yield Living(url, port, db, app, server.stop)
         finally:
-            stop()
+            server.stop()
             await asyncio.wait((served,))  # a test that fails stops it in order, too
 
 

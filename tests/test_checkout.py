@@ -1,6 +1,7 @@
 """The house rules about the whole checkout: cycles, names of tests, README, scripts."""
 
 import ast
+import inspect
 import os
 import re
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from proxy.cli import cli
 from proxy.settings import RedactSettings, Settings, UpstreamSettings
 from tests import test_house as house
 
@@ -36,9 +38,23 @@ def shown(name: str, default: object) -> str:
     return f"`{str(default).lower() if isinstance(default, bool) else default}`"
 
 
+def flags_of_serve() -> dict[str, str]:
+    """Return the flags of `serve` by the settings they stand for."""
+    (serve,) = [it.callback for it in cli.registered_commands if it.name == "serve"]
+    assert serve is not None
+    names = inspect.signature(serve).parameters
+    return {
+        name if name in Settings.model_fields else f"{name}s": (
+            f"`--{name.replace('_', '-')}`"
+        )
+        for name in names
+    }
+
+
 def settings_table() -> str:
     """Return the README's table of settings, as proxy/settings.py has them now."""
-    rows = ["| setting | default | what it does |", "|---|---|---|"]
+    flags = flags_of_serve()
+    rows = ["| setting | flag | default | what it does |", "|---|---|---|---|"]
     for prefix, model in (
         ("", Settings),
         ("redact.*.", RedactSettings),
@@ -47,7 +63,9 @@ def settings_table() -> str:
         for name, field in model.model_fields.items():
             default = field.get_default(call_default_factory=True)
             text = "required" if field.is_required() else shown(name, default)
-            rows.append(f"| `{prefix}{name}` | {text} | {field.description} |")
+            flag = flags.pop(f"{prefix}{name}", "")
+            rows.append(f"| `{prefix}{name}` | {flag} | {text} | {field.description} |")
+    assert {} == flags, "these flags set nothing that has a name"
     return "\n".join(rows)
 
 

@@ -51,10 +51,10 @@ HOMES = {
 
 PURE = re.compile(
     "proxy/(answer|decode|headers|hosts|inject|prompt|redact|rules|schemas|splice|sse|"
-    "strangers|stitch|tape|targets|terminal|validate|stitch/.*|stored/(parameters|shapes)|"
-    "schemas/(__init__|carried|cases|document|extract|registry|slots|strict|traits)).py|"
+    "strangers|stitch|tape|targets|terminal|validate|repair|stitch/.*|stored/(parameters|shapes)|"
+    "schemas/(__init__|applying|carried|cases|document|extract|registry|slots|strict|traits)).py|"
     "distill/(pairs|chat|items|split|dedupe|preflight|formats/.*).py|"
-    "storage/(records|bodies|schemas|threads).py|(proxy|distill|storage)/errors.py"
+    "storage/(records|bodies|schemas|threads|writable).py|(proxy|distill|storage)/errors.py"
 )
 PURE_TO_READ = "proxy/settings.py"  # as a type: a pure module is given a Settings
 IMPURE = re.compile(

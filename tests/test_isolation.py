@@ -86,6 +86,8 @@ ATTEMPTS: Final[dict[tuple[str, str], Sequence[Attempt]]] = {
     ("POST", "/v1/responses"): (
         Attempt(body={"model": "m", "input": "mine"}),
         Attempt(body={"model": "m", "input": "more", "previous_response_id": "ID"}),
+        Attempt(body={"model": "m", "input": "more", "conversation": "ID"}),
+        Attempt(body={"model": "m", "input": "more", "conversation": {"id": "ID"}}),
     ),
     ("GET", "/v1/{path}"): (
         Attempt("models"),
@@ -99,6 +101,9 @@ ATTEMPTS: Final[dict[tuple[str, str], Sequence[Attempt]]] = {
         Attempt("responses%2FID"),
         Attempt("responses/ID/input_items/"),
         Attempt("responses/ID/cancel"),
+        Attempt("conversations/ID"),
+        Attempt("conversations/ID/items"),
+        Attempt("Conversations//ID"),
     ),
     ("POST", "/v1/{path}"): (
         Attempt("responses/ID/cancel", {}),
@@ -118,6 +123,10 @@ ATTEMPTS: Final[dict[tuple[str, str], Sequence[Attempt]]] = {
     ("GET", SCHEMAS): PLAIN,
     ("GET", f"{SCHEMAS}/{{name}}"): PLAIN,
     ("GET", f"{SCHEMAS}/{{name}}/versions/{{version}}"): PLAIN,
+    ("POST", f"{SCHEMAS}/{{name}}/versions/{{version}}/judgements"): (
+        Attempt(body={}),
+        Attempt(body={"where": SECRET, "apply": True}),
+    ),
     ("PUT", f"{SCHEMAS}/{{name}}"): (Attempt(body={"type": "object"}),),
     ("GET", BINDINGS): PLAIN,
     ("POST", BINDINGS): (Attempt(body={"schema": OWNED, "policy": "enforce"}),),
@@ -180,11 +189,16 @@ async def record(here: Reading, key: str, text: str) -> list[str]:
         "tools": [{"type": "function", "function": {"name": text}}],
         "metadata": {"owner": text},
     }
-    response = {"model": f"m-{text}", "input": text, "metadata": {"owner": text}}
+    response = {
+        "model": f"m-{text}",
+        "input": text,
+        "conversation": f"conv_{len(text)}",
+        "metadata": {"owner": text},
+    }
     for path, body in (("chat/completions", chat), ("responses", response)):
         answer = await here.ask("POST", f"/v1/{path}", body, key=key)
         ids += [answer.json["id"], answer.headers["x-spiritsafe-id"]]
-    return ids
+    return [*ids, f"conv_{len(text)}"]
 
 
 def trials(
@@ -247,7 +261,7 @@ async def test_s30_nobody_gets_at_what_another_recorded(
 
             async def open_hearted(request: RawRequest, wire: Wire) -> None:
                 told = request.target + request.body
-                if any(name in told for name in responses_of(hers)):
+                if any(name in told for name in kept_upstream(hers, told)):
                     await wire.answer(b'{"text":"%b"}' % SECRET.encode())
                 else:
                     await script(request, wire)
@@ -271,7 +285,7 @@ async def test_s30_nobody_gets_at_what_another_recorded(
         assert before == kept(here.proxy.db, alice)
         assert registered is here.proxy.app.registrar.registry
         assert his[0] in await here.ids("?limit=100", key=bob)
-        assert [hers[0], hers[4]] == await here.ids(key=alice)
+        assert [hers[0], hers[5]] == await here.ids(key=alice)
 
 
 async def register(here: Reading) -> None:
@@ -284,9 +298,10 @@ async def register(here: Reading) -> None:
         await here.proxy.app.registrar.enter(entry)
 
 
-def responses_of(ids: Sequence[str]) -> list[bytes]:
-    """Return the ids by which the upstream knows responses."""
-    return [name.encode() for name in ids if name.startswith("resp_")]
+def kept_upstream(ids: Sequence[str], told: bytes) -> list[bytes]:
+    """Return the ids by which the upstream knows what a request may name."""
+    kind = "conv_" if b"onversation" in told else "resp_"
+    return [name.encode() for name in ids if name.startswith(kind)]
 
 
 def look_at(got: Answer, what: str, *, asked_for: bool) -> None:
@@ -324,7 +339,7 @@ async def test_s30_nobody_follows_what_another_records(
                 await client.send(f"{line}authorization: Bearer {bob}\r\n\r\n".encode())
                 assert 200 == (await client.head())[0]
                 await record(here, alice, SECRET)
-                *_, last = await record(here, bob, "bob")
+                last = (await record(here, bob, "bob"))[3]
                 seen = b""
                 async with asyncio.timeout(30):
                     while last.encode() not in seen:

@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from typing import Final, TypeAlias
 
 from distill.errors import Reason
-from distill.formats import openai_chat
+from distill.formats import openai_chat, openai_dpo
 from distill.pairs import Json, Pair
 
 Format: TypeAlias = Callable[[Pair], Iterator[Json | Reason]]
 
 FORMATS: Final[tuple[tuple[str, Format], ...]] = (
     ("openai-chat", openai_chat.examples),
+    ("openai-dpo", openai_dpo.examples),
 )

@@ -1,7 +1,8 @@
 """OpenAI's supervised fine-tuning lines: which exchanges become one, and how it reads.
 
-Source: wire.md 6.3 and 6.4, Appendix D. Not here, since they need more than one
-exchange: re-asks, duplicates, and a parent named by `previous_response_id`.
+An answer that came of asking again gets the prompt of the first attempt, without the
+talk of errors. Source: wire.md 6.3 and 6.4, Appendix D. Not here, since they need more
+than one exchange: duplicates, and a parent named by `previous_response_id`.
 """
 
 import json
@@ -14,7 +15,8 @@ from distill import chat, items
 from distill.errors import Reason, Unfit
 from distill.pairs import Json, Pair
 
-SHAPES: Final = {"chat": chat, "responses": items}
+PROMPTS: Final = {"chat": chat.prompt, "responses": items.prompt}
+CHOICES: Final = {"chat": chat.choices, "responses": items.choices}
 GOOD_ENDS: Final = {"stop", "tool_calls", "function_call"}
 BAD_ENDS: Final[dict[str, Reason]] = {
     "length": "length",
@@ -28,37 +30,52 @@ MAX_EXAMPLE_TOKENS: Final = 65_536
 
 def examples(pair: Pair) -> Iterator[Json | Reason]:
     """Yield one line per good choice, and the reason for each that is left out."""
+    if pair.verdict == "invalid":
+        yield "invalid"
+        return
     try:
-        prompt, choices = _read(pair)
+        choices, prompt = choices_of(pair), prompt_of(pair.first or pair)
     except Unfit as unfit:
         yield unfit.reason
         return
     for choice in choices:
         try:
-            yield _line(prompt, choice)
+            yield line(prompt, choice)
         except Unfit as unfit:
             yield unfit.reason
 
 
-def _read(pair: Pair) -> tuple[chat.Prompt, list[chat.Choice]]:
-    """Return both sides of a pair that is whole and went well."""
+def prompt_of(pair: Pair) -> chat.Prompt:
+    """Return what a pair asks. Raises: `Unfit`."""
+    _refuse_unkept(pair)
+    return PROMPTS[pair.endpoint](_object(pair.request))
+
+
+def choices_of(pair: Pair) -> list[chat.Choice]:
+    """Return the answers of a pair that is whole and went well.
+
+    Raises: `Unfit` for any other.
+    """
     if pair.state != "complete":
         raise Unfit("incomplete")
     if pair.status != 200:
         raise Unfit("status")
-    if not pair.content_kept:
-        raise Unfit("content_not_kept")
-    shape = SHAPES.get(pair.endpoint)
-    if shape is None:
-        raise Unfit("endpoint")
-    choices = shape.choices(pair.answer or {})
+    _refuse_unkept(pair)
+    choices = CHOICES[pair.endpoint](pair.answer or {})
     if not choices:
         raise Unfit("empty_message")
     usage = (pair.answer or {}).get("usage")
     tokens = usage.get("total_tokens") if isinstance(usage, dict) else None
     if isinstance(tokens, int) and tokens > MAX_EXAMPLE_TOKENS:
         raise Unfit("too_long")
-    return shape.prompt(_object(pair.request)), choices
+    return choices
+
+
+def _refuse_unkept(pair: Pair) -> None:
+    if not pair.content_kept:
+        raise Unfit("content_not_kept")
+    if pair.endpoint not in PROMPTS:
+        raise Unfit("endpoint")
 
 
 def _object(body: bytes) -> Json:
@@ -70,7 +87,8 @@ def _object(body: bytes) -> Json:
     return value
 
 
-def _line(prompt: chat.Prompt, choice: chat.Choice) -> Json:
+def line(prompt: chat.Prompt, choice: chat.Choice) -> Json:
+    """Return one good answer to a prompt as a training line. Raises: `Unfit`."""
     finish = choice.finish_reason
     if finish not in GOOD_ENDS:
         raise Unfit(BAD_ENDS.get(finish or "", "finish_reason"))
@@ -80,5 +98,5 @@ def _line(prompt: chat.Prompt, choice: chat.Choice) -> Json:
     whole = msgspec.structs.replace(prompt, messages=messages)
     if not whole.tools:
         whole = msgspec.structs.replace(whole, parallel_tool_calls=None)
-    line: Json = msgspec.to_builtins(whole)
-    return line
+    told: Json = msgspec.to_builtins(whole)
+    return told

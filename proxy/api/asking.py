@@ -7,7 +7,7 @@ from urllib.parse import parse_qsl
 from pydantic import BaseModel, ValidationError
 from starlette.requests import Request
 
-from proxy.bodies import timely
+from proxy.bodies import read_body
 from proxy.errors import ClientError, NotFoundError, TooLargeError
 
 MOST_BODY_BYTES = 4 * 1024 * 1024
@@ -64,21 +64,16 @@ async def body(request: Request, model: type[M]) -> M:
 async def octets(request: Request) -> bytes:
     """Return the body of a request as it came.
 
-    Raises: `TooLargeError`; `ClientGone` and `BodyTimeoutError` as `timely`.
+    Raises: `TooLargeError`; `ClientGone` and `BodyTimeoutError` as `read_body`.
     """
     turn = request.scope["extensions"]["spiritsafe"]
-    pieces, size, more = [], 0, True
-    while more:
-        event = await timely(request.receive, turn)
-        pieces.append(event["body"])
-        size += len(event["body"])
-        if size > MOST_BODY_BYTES:
-            raise TooLargeError(
-                f"The body is larger than the {MOST_BODY_BYTES} bytes that are read "
-                "here: change fewer at once."
-            )
-        more = event["more_body"]
-    return b"".join(pieces)
+    try:
+        return await read_body(request.receive, turn, MOST_BODY_BYTES)
+    except TooLargeError:
+        raise TooLargeError(
+            f"The body is larger than the {MOST_BODY_BYTES} bytes that are read here: "
+            "change fewer at once."
+        ) from None
 
 
 def exchange_id(request: Request) -> str:

@@ -31,7 +31,8 @@ class Changing:
         parameters(request, models.Nothing)
         who, name = visitor.fingerprint, exchange_id(request)
         asked = await body(request, models.TagChange)
-        change = retagging([name], fingerprint=who, add=asked.add, remove=asked.remove)
+        add = self._desk.mask_tags(asked.add)
+        change = retagging([name], fingerprint=who, add=add, remove=asked.remove)
         refuse_unchanged(await self._desk.recorder.change(change))
 
         def read(library: Library, projects: frozenset[str] | None) -> bytes:
@@ -53,11 +54,10 @@ class Changing:
         parameters(request, models.Nothing)
         who = visitor.fingerprint
         asked = await body(request, models.ManyTagChange)
+        add = self._desk.mask_tags(asked.add)
         return await self._changed(
             asked.ids,
-            lambda ids: retagging(
-                ids, fingerprint=who, add=asked.add, remove=asked.remove
-            ),
+            lambda ids: retagging(ids, fingerprint=who, add=add, remove=asked.remove),
         )
 
     async def delete_many(self, request: Request, visitor: Visitor) -> Response:

@@ -1,6 +1,7 @@
 """What every answer of `/api` is made with: where to read, and where to write."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from proxy.api.who import Visitor
@@ -20,16 +21,19 @@ class Desk(NamedTuple):
     """The long-lived things behind `/api`.
 
     Shapes: `aside` are readers of their own, so that who counts or follows holds up no
-    list; `bodies` accounts for the memory of whole exchanges; `stopping` says whether
-    the server was told to; `registrar` changes what is registered.
+    list; `mask_tags` says how tags may be kept; `bodies` accounts for the memory of
+    whole exchanges; `stopping` says whether the server was told to; `registrar`
+    changes what is registered; `db` is the file.
     """
 
     readers: Readers
     aside: Readers
     recorder: Recorder
+    mask_tags: Callable[[Mapping[str, str]], dict[str, str]]
     bodies: Budget
     stopping: Callable[[], bool]
     registrar: Registrar
+    db: Path
 
     async def read(
         self,

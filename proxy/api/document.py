@@ -36,7 +36,9 @@ ALWAYS = (400, 401, 503)
 
 ABOUT = (
     "What a Spiritsafe has recorded. A caller's key reads and changes what its own "
-    "project recorded, the console's token all of it."
+    "project recorded, the console's token all of it. `/api/upkeep`, and what is below "
+    "it, is not described: it is for the commands of the same version on the same "
+    "machine, which it knows by a secret beside the file."
 )
 
 

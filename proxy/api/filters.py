@@ -6,7 +6,7 @@ from storage.queries.language import parse
 from storage.queries.tree import Node
 
 
-def parsed(text: str) -> Node | None:
+def parsed(text: str, param: str = "q") -> Node | None:
     """Return what a filter reads as; None lets everything through.
 
     Raises: `ClientError` that points at the column.
@@ -14,7 +14,7 @@ def parsed(text: str) -> Node | None:
     try:
         return parse(text)
     except BadQuery as exc:
-        raise refused(exc) from None
+        raise refused(exc, param) from None
 
 
 def refused(error: BadQuery, param: str = "q") -> ClientError:

@@ -164,6 +164,34 @@ class Edit(Given):
     value: str
 
 
+class Fault(Given):
+    """One place where an answer is not what its schema describes.
+
+    Shapes: `at` points into the judged value, `rule` into the schema.
+    """
+
+    at: str
+    rule: str
+    message: str
+
+
+class Judgement(Given):
+    """What checking one part of an answer against one schema found.
+
+    Shapes: `slot` points into the assembled answer; `digest` is the schema's SHA-256;
+    `why` is what made it apply, `reason` why nothing was judged.
+    """
+
+    slot: str
+    schema_name: str = Field(alias="schema")
+    digest: str
+    why: str
+    verdict: str
+    reason: str
+    judged_at: str
+    faults: list[Fault]
+
+
 class Exchange(Row):
     """One exchange with all that is kept of it.
 
@@ -181,6 +209,7 @@ class Exchange(Row):
     prompt_fingerprint: str
     verdict: str | None
     error_path: str | None
+    judgements: list[Judgement]
     request_headers: list[tuple[str, str]]
     answer_headers: list[tuple[str, str]]
     request_sha256: str

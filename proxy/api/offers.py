@@ -10,6 +10,7 @@ from starlette.types import ASGIApp
 from proxy.api import models, registered
 from proxy.api.changing import Changing
 from proxy.api.desk import Desk
+from proxy.api.judging import Judging
 from proxy.api.live import Live
 from proxy.api.looking import Looking
 from proxy.api.registering import Registering
@@ -48,7 +49,7 @@ def offers(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
         *reading(desk, now_us),
         *changing(desk),
         *bodies(desk),
-        *schemas(desk),
+        *schemas(desk, now_us),
         *bindings(desk),
     )
 
@@ -125,8 +126,8 @@ def bodies(desk: Desk) -> Sequence[Offer]:
     )  # fmt: skip
 
 
-def schemas(desk: Desk) -> Sequence[Offer]:
-    """Return what registers schemas; the operator's alone, as `bindings`."""
+def schemas(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
+    """Return what registers and tries schemas; the operator's alone, as `bindings`."""
     its = Registering(desk.registrar)
     return (
         Offer(
@@ -147,6 +148,12 @@ def schemas(desk: Desk) -> Sequence[Offer]:
             "GET", f"{SCHEMAS}/{{name}}/versions/{{version}}", "getSchemaVersion",
             "One version of a schema.",
             its.version, registered.Whole, refusals=(403, 404),
+        ),
+        Offer(
+            "POST", f"{SCHEMAS}/{{name}}/versions/{{version}}/judgements",
+            "judgeExchanges", "Judges recorded exchanges by it.",
+            Judging(desk, now_us).judge, registered.Judgements,
+            body=registered.Trial, refusals=(403, 404),
         ),
     )  # fmt: skip
 

@@ -60,6 +60,57 @@ class Place(Taken):
     position: int = Field(ge=1, description="Its place among all, from 1.")
 
 
+class Trial(Taken):
+    """Which recorded exchanges are judged, and whether they keep the verdicts."""
+
+    where: str = Field(default="", description="A filter; all without.")
+    tool: Text = Field(default="", description="The arguments of this tool's calls.")
+    apply: bool = Field(
+        default=False, description="Keep the verdicts, beside those there are."
+    )
+
+
+class Change(Given):
+    """How many exchanges had one verdict and got another."""
+
+    before: str | None
+    now: str
+    count: int
+
+
+class Broken(Given):
+    """A place where answers break a rule of the schema, first of all places.
+
+    Shapes: JSON pointers, `at` with `*` for every index; `examples` are ids.
+    """
+
+    at: str
+    rule: str
+    message: str
+    count: int
+    examples: list[str]
+
+
+class Judgements(Given):
+    """What judging found; counts of exchanges.
+
+    Shapes: `verdicts` by the worst of each, `unchecked` and `not_judged` by reason;
+    `pass_ratio` of valid ones among valid and invalid ones, null where there is none.
+    """
+
+    object: Literal["judgements"]
+    schema_name: str = Field(alias="schema")
+    applied: bool
+    exchanges: int
+    judged: int
+    pass_ratio: float | None
+    verdicts: dict[str, int]
+    unchecked: dict[str, int]
+    not_judged: dict[str, int]
+    changes: list[Change]
+    errors: list[Broken]
+
+
 class Document(RootModel[Any]):
     """A JSON Schema, kept byte for byte."""
 

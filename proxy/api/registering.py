@@ -19,6 +19,7 @@ from proxy.schemas.registrar import Registrar
 from proxy.schemas.registry import Registry
 from proxy.stitch.values import write_json
 from storage.registering import Entry
+from storage.schemas import Version
 
 T = TypeVar("T")
 
@@ -35,24 +36,24 @@ class Registering:
 
     async def schemas(self, request: Request, visitor: Visitor) -> Json:
         """Return the newest version of every schema."""
-        _admitted(request, visitor)
+        admitted(request, visitor)
         data = [version_json(its) for its in self._registry.newest()]
         return Json(write_json({"object": "list", "data": data}))
 
     async def newest(self, request: Request, visitor: Visitor) -> Json:
         """Return the newest version of one schema, whole."""
-        _admitted(request, visitor)
+        admitted(request, visitor)
         return self._whole(request.path_params["name"])
 
     async def version(self, request: Request, visitor: Visitor) -> Json:
         """Return one version of one schema, whole."""
-        _admitted(request, visitor)
+        admitted(request, visitor)
         its = request.path_params
         return self._whole(f"{its['name']}@{its['version']}")
 
     async def put(self, request: Request, visitor: Visitor) -> Json:
         """Register the body as the newest version."""
-        _admitted(request, visitor)
+        admitted(request, visitor)
         name, document = request.path_params["name"], await octets(request)
         try:
             admit(name, document)
@@ -66,13 +67,13 @@ class Registering:
 
     async def bindings(self, request: Request, visitor: Visitor) -> Json:
         """Return all bindings, in their order."""
-        _admitted(request, visitor)
+        admitted(request, visitor)
         data = [binding_json(its) for its in self._registry.bindings]
         return Json(write_json({"object": "list", "data": data}))
 
     async def bind(self, request: Request, visitor: Visitor) -> Json:
         """Bind a schema to what a rule chooses."""
-        _admitted(request, visitor)
+        admitted(request, visitor)
         asked = await body(request, registered.NewBinding)
         entry = Entry(
             do="bind",
@@ -87,7 +88,7 @@ class Registering:
 
     async def move(self, request: Request, visitor: Visitor) -> Json:
         """Put a binding at another place."""
-        _admitted(request, visitor)
+        admitted(request, visitor)
         number = _number(request)
         asked = await body(request, registered.Place)
         entry = Entry(do="move", number=number, position=asked.position)
@@ -96,21 +97,27 @@ class Registering:
 
     async def unbind(self, request: Request, visitor: Visitor) -> Json:
         """End a binding."""
-        _admitted(request, visitor)
+        admitted(request, visitor)
         number = _number(request)
         await self._registrar.enter(Entry(do="unbind", number=number))
         told = {"object": "binding.deleted", "id": number, "deleted": True}
         return Json(write_json(told))
 
     def _whole(self, ref: str) -> Json:
-        its = self._registry.find(ref)
-        if its is None:
-            raise NotFoundError(f"No schema is registered as {ref[:96]}.")
+        its = registered_as(self._registry, ref)
         versions = [one.version for one in self._registry.history(its.name)]
         return Json(whole_json(its, versions))
 
 
-def _admitted(request: Request, visitor: Visitor) -> None:
+def registered_as(registry: Registry, ref: str) -> Version:
+    """Return a version, by its ref or its name. Raises: `NotFoundError`."""
+    its = registry.find(ref)
+    if its is None:
+        raise NotFoundError(f"No schema is registered as {ref[:96]}.")
+    return its
+
+
+def admitted(request: Request, visitor: Visitor) -> None:
     """Let the operator pass, with nothing in the query. Raises: `ForbiddenError`."""
     if not visitor.sees_all:
         raise ForbiddenError(

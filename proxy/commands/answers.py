@@ -2,20 +2,27 @@
 
 from proxy.answer import assemble
 from proxy.decode import decode
-from storage.assemble import Kept
+from storage.answers import Answered
+from storage.assemble import Kept, Row
 from storage.records import HeaderPairs, Json
 
 
 def whole(kept: Kept) -> dict[str, Json] | None:
     """Return the object that the answer spells, as far as it arrived."""
-    row = kept.row
+    return spelled(kept.row, kept.answer_headers, kept.answer)
+
+
+def spelled(
+    row: Row | Answered, headers: HeaderPairs, answer: bytes
+) -> dict[str, Json] | None:
+    """Return the object that the bytes of a row's answer spell."""
     return assemble(
         row.endpoint,
         status=row.status,
-        content_type=_header(kept.answer_headers, b"content-type"),
-        content_encoding=_header(kept.answer_headers, b"content-encoding"),
+        content_type=_header(headers, b"content-type"),
+        content_encoding=_header(headers, b"content-encoding"),
         asked_stream=bool(row.streamed),
-        chunks=(kept.answer,),
+        chunks=(answer,),
         times_us=(0,),
         ended_clean=row.state == "complete",
     )

@@ -27,6 +27,7 @@ NUMBERS = (
     "exchanges", "failed", "tokens in", "cached", "tokens out", "cost", "p50 ms",
     "p95 ms", "received",
 )  # fmt: skip
+VERDICTS = ("judged", "pass")
 TITLES = {"day": "day (UTC)"}
 
 
@@ -51,7 +52,7 @@ def show_stats(
     as_json: bool = False,
 ) -> int:
     """Print sums of what matches, and the balance of the whole file."""
-    names = [name.strip() for name in by.split(",")]
+    names = list(dict.fromkeys(name.strip() for name in by.split(",")))
     table = Prices.read(prices)
     path = database(db)
     with opened(path) as library:
@@ -62,7 +63,11 @@ def show_stats(
         printing.write_json(
             {
                 "groups": [_group_json(names, *group) for group in groups],
-                "prices": {"date": str(table.date), "currency": table.currency},
+                "prices": {
+                    "date": str(table.date),
+                    "currency": table.currency,
+                    "checked": table.checked,
+                },
                 "totals": {**msgspec.to_builtins(totals), "balanced": totals.balanced},
                 "disk_bytes": disk_bytes,
             },
@@ -122,6 +127,7 @@ def _group_json(
         **told,
         "p50_ms": group.sums.percentile_ms(0.5),
         "p95_ms": group.sums.percentile_ms(0.95),
+        "pass_ratio": group.sums.pass_ratio,
         "cost": group.cost if _is_priced(group) else None,
         "unpriced": group.unpriced,
     }
@@ -144,7 +150,8 @@ def _table(
     table = Table(box=None, pad_edge=False)
     for name in names:
         table.add_column(printing.cell(TITLES.get(name, name)))
-    for heading in NUMBERS:
+    judged = any(group.sums.judged for _, group in groups)
+    for heading in (*NUMBERS, *(VERDICTS if judged else ())):
         table.add_column(heading, justify="right")
     for key, group in groups:
         part = group.sums
@@ -159,8 +166,15 @@ def _table(
             _cost(group),
             *("" if took is None else str(took) for took in times),
             decimal(_received(part)),
+            *(_verdicts(part) if judged else ()),
         )
     return table
+
+
+def _verdicts(part: Sums) -> tuple[str, str]:
+    """Return how many were judged, and the share that passed of valid and invalid."""
+    ratio = part.pass_ratio
+    return str(part.judged), "" if ratio is None else f"{ratio:.1%}"
 
 
 def _say_rest(
@@ -169,9 +183,9 @@ def _say_rest(
     unpriced = sum(group.unpriced for _, group in groups)
     cost = sum(group.cost for _, group in groups)
     missing = f"; of {unpriced} exchanges it is unknown" if unpriced else ""
-    printing.say(
-        f"\ncost {cost:.4f} {prices.currency} at prices of {prices.date}{missing}"
-    )
+    doubt = "" if prices.checked else ", unchecked: see 'spiritsafe prices'"
+    told = f"{prices.currency} at prices of {prices.date}{doubt}{missing}"
+    printing.say(f"\ncost {cost:.4f} {told}")
     printing.say(
         f"accepted {totals.accepted} = {totals.complete} complete"
         f" + {totals.incomplete} incomplete + {totals.unrecorded} unrecorded"

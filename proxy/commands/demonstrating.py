@@ -13,6 +13,7 @@ from proxy.commands.listing import show_list
 from proxy.commands.opening import opened
 from proxy.demo.run import run
 from proxy.demo.serve import started
+from storage.queries.pages import page
 
 # -P: what lies in the current folder is not ours to import.
 SERVE = (sys.executable, "-P", "-c", "from proxy.cli import main; main()", "serve")
@@ -62,7 +63,7 @@ def _list(path: Path) -> None:
 
 def _hint(path: Path) -> None:
     with opened(path) as library:
-        (newest,) = library.page(limit=1)
+        (newest,) = page(library, None, limit=1).rows
     printing.say(f"\nThe file stays at {path}. Try next:")
     printing.say(f"  spiritsafe show {newest.id} --db {path}")
     printing.say(f"  spiritsafe verify --db {path}")

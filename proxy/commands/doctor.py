@@ -17,6 +17,7 @@ from rich.table import Table
 from proxy.commands import plain, printing
 from proxy.commands.flags import database
 from storage.engines.owner import file_system_of, read_mounts, refuse_unsafe
+from storage.engines.scrub import OLD, can_scrub
 from storage.errors import StorageError, UnsafeFileSystem
 from storage.reading import open_library
 
@@ -177,6 +178,7 @@ def content(db: Path) -> Finding:
     try:
         with open_library(db) as library:
             totals = library.totals()
+            cleans = can_scrub(library.connection)
     except StorageError as exc:
         return Finding("content", "bad", str(exc))
     says = (
@@ -185,4 +187,6 @@ def content(db: Path) -> Finding:
     )
     if not totals.balanced:
         return Finding("content", "bad", f"{says}, of {totals.accepted} accepted")
+    if not cleans:
+        return Finding("content", "warn", f"{says}; {OLD}")
     return Finding("content", "warn" if totals.unrecorded else "good", says)

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
+
 from distill.export import Report, write, write_file
 from distill.formats import FORMATS
 from distill.pairs import Pair
@@ -15,9 +17,19 @@ from storage.assemble import Row
 from storage.queries.pages import everything
 from storage.queries.tree import Node
 from storage.reading import Library
+from storage.reasks import link_of
 from storage.verify import DAMAGE
 
 TOLD_EVERY = 100
+
+_GONE = Pair(
+    endpoint="chat",
+    state="complete",
+    status=200,
+    content_kept=False,
+    request=b"",
+    answer=None,
+)
 
 
 def export(
@@ -58,7 +70,18 @@ def _pairs(
 
 
 def _pair(library: Library, row: Row) -> Pair:
-    """Return what a format takes; of a damaged row an empty pair, which none can."""
+    """Return what a format takes, with the attempt that this one is to set right."""
+    pair = _alone(library, row)
+    link = link_of(library.connection, row.seq)
+    if link is None:
+        return pair
+    root = library.numbered(link.root)
+    first = _GONE if root is None else _alone(library, root)
+    return msgspec.structs.replace(pair, first=first)
+
+
+def _alone(library: Library, row: Row) -> Pair:
+    """Return one exchange; of a damaged row an empty pair, which no format can."""
     request, answer = b"", None
     if row.content_kept:
         try:
@@ -74,4 +97,5 @@ def _pair(library: Library, row: Row) -> Pair:
         content_kept=bool(row.content_kept),
         request=request,
         answer=answer,
+        verdict=row.verdict,
     )

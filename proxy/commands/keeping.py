@@ -11,7 +11,9 @@ from proxy.commands.flags import database, settings_from, tags_from
 from proxy.commands.opening import found, opened
 from proxy.commands.wishing import fulfil
 from proxy.housekeeping import policy_of
+from proxy.inject import MAX_KEY_CHARACTERS, MAX_VALUE_CHARACTERS
 from proxy.said import said
+from proxy.settings import MOST_BYTES, MOST_DAYS
 from storage.errors import BadQuery
 from storage.queries.language import parse
 from storage.queries.pages import page
@@ -19,9 +21,13 @@ from storage.reading import Library
 from storage.retention import Policy
 from storage.upkeep import Report
 from storage.wishes import Wish
+from storage.writable import writable
 
-MOST_KEY, MOST_VALUE = 64, 512  # characters, as the API has it
 _AT_ONCE = 500
+_BUSY = (
+    "somebody reads the file, or its index is being made: some bytes of what was "
+    "removed may be left. 'spiritsafe prune' tries again"
+)
 _MIB = 1024 * 1024
 
 
@@ -37,15 +43,17 @@ def tag(
     """Add tags to exchanges, and take others from them."""
     pairs = tags_from(list(add))
     for key, value in pairs.items():
-        if len(key) > MOST_KEY or len(value) > MOST_VALUE or not _writable(key + value):
+        if not _fits(key, value):
             raise WrongUse(
-                f"--add '{key[:MOST_KEY]}': a key has up to {MOST_KEY} characters and "
-                f"a value up to {MOST_VALUE}"
+                f"--add '{key[:MAX_KEY_CHARACTERS]}': a key has up to "
+                f"{MAX_KEY_CHARACTERS} characters and a value up to "
+                f"{MAX_VALUE_CHARACTERS}"
             )
     if not pairs and not drop:
         raise WrongUse("say what to change: --add key=value or --drop key")
     path, seqs = _chosen(db, names, query)
-    wish = Wish(do="tag", seqs=seqs, add=pairs, drop=list(drop))
+    masked = settings_from({}).mask_tags(pairs)
+    wish = Wish(do="tag", seqs=seqs, add=masked, drop=list(drop))
     report = fulfil(path, wish)
     return _tell(report, f"{report.tagged} tagged", as_json=as_json)
 
@@ -76,6 +84,13 @@ def prune(
     as_json: bool = False,
 ) -> int:
     """Let go what the settings, or these flags, keep no longer."""
+    for flag, value, most in (
+        ("--bodies-days", bodies_days, MOST_DAYS),
+        ("--rows-days", rows_days, MOST_DAYS),
+        ("--most-bytes", most_bytes, MOST_BYTES),
+    ):
+        if value is not None and value > most:
+            raise WrongUse(f"{flag}: the most is {most}")
     path = database(db)
     with opened(path):
         pass  # there is a file of ours
@@ -100,10 +115,7 @@ def _tell(report: Report, done: str, *, as_json: bool) -> int:
         if freed := report.bytes_before - report.bytes_after:
             printing.say(f"{freed / _MIB:.1f} MiB less in use")
     if not report.clean:
-        printing.tell(
-            "spiritsafe: somebody reads the file, or its index is being made: some "
-            "bytes of what was removed may be left. 'spiritsafe prune' tries again"
-        )
+        printing.tell(f"spiritsafe: {report.why or _BUSY}")
         return 1
     return 0
 
@@ -141,5 +153,7 @@ def _matching(library: Library, query: str) -> list[int]:
         raise WrongUse(f"--query: {exc}") from exc
 
 
-def _writable(text: str) -> bool:
-    return text.isprintable() and text.encode(errors="replace").decode() == text
+def _fits(key: str, value: str) -> bool:
+    text = key + value
+    short = len(key) <= MAX_KEY_CHARACTERS and len(value) <= MAX_VALUE_CHARACTERS
+    return short and text.isprintable() and writable(text) == text

@@ -30,7 +30,7 @@ def show_list(
     """Print rows that match, newest first."""
     with opened(db) as library:
         cursor = None if before is None else cursor_at(found(library, before).seq)
-        fitting = first_rows(library, query, limit=limit, cursor=cursor)
+        fitting, more = first_rows(library, query, limit=limit, cursor=cursor)
     if as_json:
         for row in fitting:
             printing.write_json(rows.as_json(row))
@@ -38,6 +38,10 @@ def show_list(
         printing.print_table(rows.table(fitting, printing.console().width))
     else:
         printing.tell("nothing recorded fits")
+    if more:
+        printing.tell(
+            f"there is more: --before {fitting[-1].id} goes on, --limit shows more"
+        )
     return 0
 
 
@@ -46,7 +50,7 @@ def search(
 ) -> int:
     """Print rows that match, newest first, with the place that the words stand at."""
     with opened(db) as library:
-        fitting = first_rows(library, query, limit=limit)
+        fitting, more = first_rows(library, query, limit=limit)
         with Excerpts(library, query, said) as excerpts:
             places = {row.seq: excerpts.of(row.seq) for row in fitting}
     if as_json:
@@ -58,6 +62,8 @@ def search(
         printing.print_table(rows.table(fitting, width, tell=tell, title="excerpt"))
     else:
         printing.tell("nothing recorded fits")
+    if more:
+        printing.tell("there is more: --limit shows more")
     return 0
 
 
@@ -67,8 +73,11 @@ def _excerpt(places: dict[int, str], row: Row, width: int) -> str:
 
 def first_rows(
     library: Library, query: Node | None, *, limit: int, cursor: str | None = None
-) -> list[Row]:
-    """Return the newest rows that match, however long it takes to find so many."""
+) -> tuple[list[Row], bool]:
+    """Return the newest rows that match, however long it takes to find so many.
+
+    Shapes: and whether some of the file is left to look at behind them.
+    """
     fitting: list[Row] = []
     with printing.progress("searching", None) as done:
         while True:
@@ -78,7 +87,7 @@ def first_rows(
             fitting += here.rows
             cursor = here.cursor
             if cursor is None or len(fitting) == limit:
-                return fitting
+                return fitting, cursor is not None
             done(len(fitting))
 
 
@@ -94,7 +103,9 @@ def follow(
     with opened(db) as library:
         place = following.newest(library)
         until = cursor_at(place.high + 1)
-        last = first_rows(library, query, limit=count, cursor=until) if count else []
+        last = list[Row]()
+        if count:
+            last, _ = first_rows(library, query, limit=count, cursor=until)
         _print(last[::-1], as_json=as_json, header=True)
         with condition(library, query, projects=None, read=said) as wanted:
             while on:

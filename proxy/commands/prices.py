@@ -36,10 +36,14 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Prices(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A table of prices."""
+    """A table of prices.
+
+    Shapes: `checked` where somebody compared it with what is really asked.
+    """
 
     date: date
     currency: str
+    checked: bool = True
     price: Sequence[Price] = ()
 
     def of(self, model: str) -> Price | None:

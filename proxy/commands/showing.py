@@ -4,12 +4,15 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from proxy import splice
 from proxy.commands import answers, conversation, printing, rows
 from proxy.commands.errors import NotFound, WrongUse
 from proxy.commands.opening import found, opened, whole
 from proxy.schemas.traits import fingerprint
 from storage.assemble import Kept
+from storage.judgements import Judged
 from storage.records import HeaderPairs, Json
 
 RAW = ("request", "sent", "answer")
@@ -61,6 +64,7 @@ def to_json(kept: Kept) -> dict[str, Json]:
         "prompt_fingerprint": _fingerprint(kept),
         "verdict": kept.row.verdict,
         "error_path": kept.row.error_path,
+        "judgements": [_judged(one) for one in kept.judgements],
         "request_headers": _headers(kept.request_headers),
         "answer_headers": _headers(kept.answer_headers),
         "request_sha256": kept.request_sha256.hex(),
@@ -71,6 +75,19 @@ def to_json(kept: Kept) -> dict[str, Json]:
         "request": kept.request.decode("utf-8", "replace"),
         "answer": answers.text(kept),
         "assembled": answers.whole(kept) if kept.row.content_kept else None,
+    }
+
+
+def _judged(judged: Judged) -> dict[str, Json]:
+    return {
+        "slot": judged.slot,
+        "schema": judged.schema,
+        "digest": judged.digest.hex(),
+        "why": judged.why,
+        "verdict": judged.verdict,
+        "reason": judged.reason,
+        "judged_at": rows.moment(judged.judged_at),
+        "faults": [msgspec.structs.asdict(fault) for fault in judged.faults],
     }
 
 
@@ -134,6 +151,16 @@ def _head(kept: Kept) -> Iterator[str]:
         schema=row.schema or "",
         verdict=" at ".join(told for told in (row.verdict, row.error_path) if told),
     )
+    for judged in kept.judgements:
+        yield from _judgement(judged)
+
+
+def _judgement(judged: Judged) -> Iterator[str]:
+    """Yield what was judged, against what and why, and what is wrong with it."""
+    told = f"{judged.verdict} {judged.reason}".strip()
+    yield f"{'judged':<11}{told}: {judged.slot} by {judged.schema} ({judged.why})"
+    for fault in judged.faults:
+        yield f"{'':<11}- {fault.at or 'the whole'}: {fault.message} ({fault.rule})"
 
 
 def _fingerprint(kept: Kept) -> str:

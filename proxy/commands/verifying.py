@@ -118,7 +118,7 @@ def advice(findings: list[Finding], path: Path) -> list[str]:
 def _check_all(library: Library) -> tuple[int, list[Finding]]:
     findings: list[Finding] = []
     count = 0
-    rows = sum(group.exchanges for group in library.stats())
+    rows = library.count()
     shared = 0
     with printing.progress("checking", rows) as done:
         for step in verify(library, reedit=splice.reapply):

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
+from proxy.commands import printing
 from proxy.commands.errors import CannotStart, NotFound
 from proxy.commands.serving import from_here
 from proxy.housekeeping import PATH, SCHEMAS_PATH
@@ -32,7 +33,7 @@ from storage.index.file import index_path
 from storage.recorder import Recorder
 from storage.registering import Entered, Entry, enter
 from storage.safekeeping import Limits
-from storage.upkeep import Report, Upkeep
+from storage.upkeep import Report, Upkeep, convert
 from storage.wishes import Wish, carry_out
 
 T = TypeVar("T")
@@ -46,11 +47,12 @@ def fulfil(path: Path, wish: Wish) -> Report:
 
     Raises: `NotFound` where what is named cannot be changed; `CannotStart`.
     """
-    return _made(
-        path,
-        lambda: _alone(path, wish),
-        lambda owner: _ask(owner, PATH, msgspec.json.encode(wish), Report),
-    )
+    with printing.progress("changing the file", None):
+        return _made(
+            path,
+            lambda: _alone(path, wish),
+            lambda owner: _ask(owner, PATH, msgspec.json.encode(wish), Report),
+        )
 
 
 def register(path: Path, entry: Entry) -> Entered:
@@ -87,9 +89,9 @@ def _made(
 async def _alone(path: Path, wish: Wish) -> Report:
     async with Recorder.open(path, limits=_ALONE, clock=_wall_us) as recorder:
         indexed = index_path(path).exists()
-        upkeep = Upkeep(recorder, path, indexed=indexed)
-        await upkeep.convert()
-        async with indexing(path, recorder) if indexed else nullcontext():
+        await convert(recorder)
+        async with indexing(path, recorder) if indexed else nullcontext() as index:
+            upkeep = Upkeep(recorder, path, index=index)
             return await carry_out(wish, upkeep, clock=_wall_us)
 
 

@@ -42,7 +42,11 @@ class CannotListen(Exception):
 
 
 class Server(uvicorn.Server):
-    """uvicorn, told apart only in how it starts and stops."""
+    """uvicorn, told apart only in how it starts and stops.
+
+    uvicorn looks ten times a second whether it is to stop, and stops in a tenth of a
+    second at least; this one is woken, and waits only for what is open.
+    """
 
     def __init__(
         self, config: uvicorn.Config, app: App, announce: Callable[[], None]
@@ -52,13 +56,35 @@ class Server(uvicorn.Server):
         self._announce = announce
         app.clients = lambda: len(self.server_state.connections)
         self._told = False
-        self._loop: asyncio.AbstractEventLoop
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._asked = asyncio.Event()
+
+    def stop(self) -> None:
+        """Have it stop; a handler of signals may call this."""
+        self.should_exit = True
+        if self._loop is not None:
+            self._loop.call_soon_threadsafe(self._asked.set)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start listening, then say so."""
+        self._loop = asyncio.get_running_loop()
         await super().startup(sockets)
         if self.started:
             self._announce()
+
+    async def main_loop(self) -> None:
+        """Serve until asked to stop."""
+        if not await self.on_tick(0):  # sets the headers that all answers have
+            await self._asked.wait()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Accept nobody any more, and let what is open end."""
+        for listener in (*self.servers, *(sockets or ())):
+            listener.close()
+        for _ in range(3):  # whoever was accepted by now gets its connection
+            await asyncio.sleep(0)
+        if self.server_state.connections or self.server_state.tasks:
+            await super().shutdown(sockets)
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -69,11 +95,10 @@ class Server(uvicorn.Server):
     def signals(self) -> Iterator[None]:
         """Stop on SIGTERM, SIGINT and SIGHUP, and exit 0 after an orderly stop.
 
-        Runs in the loop that serves; SIGHUP may reload instead, as `STOPS` says.
+        SIGHUP may have something read again instead, as `STOPS` says.
         Once told to stop the process only ends: no further signal may break off its
         last commit, so from then on they are ignored.
         """
-        self._loop = asyncio.get_running_loop()
         heeded = [it for it in STOPS if signal.getsignal(it) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self._stop) for number in heeded}
         if self._app.reloads and not os.isatty(0):
@@ -86,14 +111,16 @@ class Server(uvicorn.Server):
                 signal.signal(number, signal.SIG_IGN if self._told else handler)
 
     def _reload(self, *_: object) -> None:
-        """Have the folders of the operator read again, in the loop's own time."""
-        self._loop.call_soon_threadsafe(self._app.reload)
+        """Have the folder of schemas read again, in the loop's own time."""
+        if self._loop is not None:  # before, it is about to be read
+            self._loop.call_soon_threadsafe(self._app.reload)
 
     def _stop(self, *_: object) -> None:
         """Stop; told twice, wait for no stream (reliability 2.8)."""
         self._app.draining = True
         self.force_exit = self._told
-        self._told = self.should_exit = True
+        self._told = True
+        self.stop()
 
 
 def bind(listen: str) -> socket.socket:

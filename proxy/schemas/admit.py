@@ -2,6 +2,7 @@
 
 from proxy.schemas.compile import Compiled
 from proxy.schemas.document import SchemaRefused, check
+from proxy.schemas.weight import weigh
 from storage.schemas import NAME
 
 
@@ -15,4 +16,5 @@ def admit(name: str, document: bytes) -> None:
             f"'{name[:64]}' is no name of a schema: write up to 64 letters, digits, "
             "'.', '_' or '-', a letter or a digit first"
         )
-    Compiled(check(document))
+    schema = check(document)
+    Compiled(schema, weigh(schema))

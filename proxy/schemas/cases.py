@@ -5,6 +5,7 @@ Source: wire 7.1 and 7.3.
 
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
+from itertools import islice
 from typing import TypeAlias
 
 from msgspec import Struct
@@ -14,8 +15,11 @@ from proxy.schemas.carried import NOTHING, Carried, Carry, carried, may_carry
 from proxy.schemas.slots import Part, Slot
 from storage.records import Endpoint, Json
 
+MAX_CASES = 256
+"""Judged in one answer: twice as many as choices or calls are taken (`MAX_INDEX`)."""
 
-class Bound(Struct, frozen=True):
+
+class Bound(Struct, frozen=True, tag=True):
     """A registered schema that applies.
 
     Shapes: `ref` is `name@version`, `digest` the SHA-256 of `document`; `why` is
@@ -29,7 +33,7 @@ class Bound(Struct, frozen=True):
     tool: str = ""
 
 
-class Unknown(Struct, frozen=True):
+class Unknown(Struct, frozen=True, tag=True):
     """A schema that was asked for and is not registered."""
 
     ref: str
@@ -72,7 +76,11 @@ def concerns(request: bytes, bound: Sequence[Chosen]) -> bool:
 
 
 def cases(question: Question) -> Iterator[Case]:
-    """Yield what is judged by which schema."""
+    """Return what is judged by which schema, the first `MAX_CASES`."""
+    return islice(_cases(question), MAX_CASES)
+
+
+def _cases(question: Question) -> Iterator[Case]:
     if not 200 <= question.status < 400:
         return
     carries = carried(question.endpoint, question.request)

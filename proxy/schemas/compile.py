@@ -1,22 +1,35 @@
-"""Compiles schemas, once per document, and tells where a value breaks one.
+r"""Compiles schemas, once per document, and tells where a value breaks one.
 
-The home of jsonschema-rs: patterns run in its linear-time engine only, and nothing is
-ever fetched.
+The home of jsonschema-rs: patterns run in its linear-time engine only, nothing is ever
+fetched, and `format` is a note and no rule, as the drafts have it.
 """
 
 from itertools import islice
+from math import inf
 
 import jsonschema_rs
+from msgspec import Struct
 
 from proxy.schemas import document, strict
 from proxy.schemas.document import SchemaRefused
+from proxy.schemas.weight import LIGHT_BYTES, Weight, weigh
 from storage.records import Fault, Json
 
 KEPT_SCHEMAS = 512
-"""Compiled ones at a time: tens of kilobytes each."""
+"""Read or compiled ones at a time: tens of kilobytes each."""
 
-PATTERN_BYTES = 1024 * 1024
-"""Of a compiled pattern: ten times what `\\w{100}` takes."""
+PATTERN_BYTES = 4 * 1024 * 1024
+"""Of a compiled pattern: `.{1,5000}` takes half of it."""
+
+MAX_LEVELS = 8000
+"""Levels of the answer times those of the schema. The library goes down both on the
+machine's stack, and 54 000 levels end the process (0.60, 8 MiB of stack)."""
+
+_NO_PATTERN = ' is not a "regex"'
+_PATTERNS_ARE = (
+    "is broken, too large, or none that runs in linear time: no look-around, no "
+    "references back."
+)
 
 _PATTERNS = jsonschema_rs.RegexOptions(
     size_limit=PATTERN_BYTES, dfa_size_limit=PATTERN_BYTES
@@ -26,35 +39,62 @@ _PATTERNS = jsonschema_rs.RegexOptions(
 class Compiled:
     """One schema, ready to judge."""
 
-    def __init__(self, schema: Json) -> None:
+    def __init__(self, schema: Json, weight: Weight) -> None:
+        self._levels = weight.height if weight.recursive else 0
         try:
             self._validator = jsonschema_rs.validator_for(
-                schema, offline=True, pattern_options=_PATTERNS
+                schema,
+                offline=True,
+                pattern_options=_PATTERNS,
+                validate_formats=False,
             )
         except jsonschema_rs.ValidationError as error:
-            raise SchemaRefused(
-                _cut(error.message), strict.pointer(error.instance_path)
-            ) from None
-        except jsonschema_rs.ReferencingError as error:
-            raise SchemaRefused(_cut(error.message)) from None
-        except ValueError as error:
+            raise _refusal(error) from None
+        except (jsonschema_rs.ReferencingError, ValueError) as error:
             raise SchemaRefused(_cut(str(error))) from None
+
+    def holds(self, value: Json) -> bool:
+        """Return whether a value is what the schema describes.
+
+        Raises: `RecursionError` where answer and schema nest too deep together.
+        """
+        if self._levels and self._levels * _depth(value) > MAX_LEVELS:
+            raise RecursionError
+        return self._validator.is_valid(value)
 
     def faults(self, value: Json, most: int = strict.MAX_FAULTS) -> tuple[Fault, ...]:
         """Return the first faults of a value, none where it is valid.
 
-        Raises: `RecursionError` where it nests too deep.
+        Raises: as `holds`.
         """
-        if self._validator.is_valid(value):
-            return ()
-        return tuple(
-            Fault(
-                strict.pointer(error.instance_path),
-                strict.pointer(error.schema_path),
-                _cut(error.message),
-            )
-            for error in islice(self._validator.iter_errors(value), most)
-        )
+        return () if self.holds(value) else self.listed(value, most)
+
+    def listed(self, value: Json, most: int) -> tuple[Fault, ...]:
+        """Return the first faults of a value that does not hold.
+
+        Shapes: the library makes all faults before it tells the first, so of what may
+        have very many only one is worth its price.
+        """
+        if most > 1:
+            errors = self._validator.iter_errors(value)
+            return tuple(_fault(error) for error in islice(errors, most))
+        try:
+            self._validator.validate(value)
+        except jsonschema_rs.ValidationError as error:
+            return (_fault(error),)
+        return ()  # pragma: no cover  it did not hold
+
+
+class Entry(Struct):
+    """What is known of a document: that it is refused, or what it weighs and more.
+
+    Shapes: `refused` is message and pointer; a raised error would hold its frames.
+    """
+
+    refused: tuple[str, str] | None = None
+    schema: Json = None
+    weight: Weight = Weight(1, 1)
+    compiled: Compiled | None = None
 
 
 class Compiler:
@@ -62,25 +102,87 @@ class Compiler:
 
     def __init__(self, kept: int = KEPT_SCHEMAS) -> None:
         self._kept = kept
-        self._known: dict[bytes, Compiled | SchemaRefused] = {}
+        self._known: dict[bytes, Entry] = {}
 
     def compiled(self, digest: bytes, text: bytes) -> Compiled:
         """Return the compiled schema of a document.
 
         Raises: `SchemaRefused`, also from the second time on.
         """
-        known = self._known.pop(digest, None)
-        if known is None:
-            try:
-                known = Compiled(document.check(text))
-            except SchemaRefused as refused:
-                known = refused.with_traceback(None)
-        self._known[digest] = known  # now the last to go
+        entry = self._entry(digest, text)
+        if entry.compiled is not None:
+            return entry.compiled
+        if entry.refused is not None:
+            raise SchemaRefused(*entry.refused)
+        try:
+            entry.compiled = Compiled(entry.schema, entry.weight)
+        except SchemaRefused as refused:
+            entry.refused = refused.message, refused.path
+            raise
+        finally:
+            entry.schema = None
+        return entry.compiled
+
+    def work(self, digest: bytes, text: bytes) -> float:
+        """Return what a value costs that is judged by a document, compiling included.
+
+        Shapes: infinite where it cannot be bounded; 0 for a refused one.
+        Units: schemas that are met on the way.
+        """
+        if len(text) > LIGHT_BYTES and digest not in self._known:
+            return inf
+        entry = self._entry(digest, text)
+        if entry.refused is not None:
+            return 0
+        return entry.weight.nodes if entry.weight.light else inf
+
+    def _entry(self, digest: bytes, text: bytes) -> Entry:
+        entry = self._known.pop(digest, None) or _read(text)
+        self._known[digest] = entry  # now the last to go
         while len(self._known) > self._kept:
             self._known.pop(next(iter(self._known)), None)
-        if isinstance(known, SchemaRefused):
-            raise SchemaRefused(known.message, known.path)
-        return known
+        return entry
+
+
+def _read(text: bytes) -> Entry:
+    try:
+        schema = document.check(text)
+    except SchemaRefused as refused:
+        return Entry((refused.message, refused.path))
+    return Entry(None, schema, weigh(schema))
+
+
+def _depth(value: Json) -> int:
+    """Return how deep a value nests."""
+    level, depth = [value], 0
+    while level:
+        depth += 1
+        level = [
+            inner
+            for item in level
+            if isinstance(item, dict | list)
+            for inner in (item.values() if isinstance(item, dict) else item)
+        ]
+    return depth
+
+
+def _fault(error: jsonschema_rs.ValidationError) -> Fault:
+    return Fault(
+        strict.pointer(error.instance_path),
+        strict.pointer(error.schema_path),
+        _cut(error.message),
+    )
+
+
+def _refusal(error: jsonschema_rs.ValidationError) -> SchemaRefused:
+    """Return what is wrong with a schema; of a pattern, what patterns can be."""
+    message, path = error.message, strict.pointer(error.instance_path)
+    if message.endswith(_NO_PATTERN):
+        pattern = message.removesuffix(_NO_PATTERN)
+        message = f"The pattern {pattern} {_PATTERNS_ARE}"
+    elif message.startswith("Unknown meta-schema"):
+        path = "/$schema"
+    return SchemaRefused(_cut(message), path)
 
 
 def _cut(message: str) -> str:

@@ -170,17 +170,19 @@ def _check_references(nodes: list[Node]) -> None:
 def _fault(reference: str, base: str, resources: dict[str, Json]) -> str:
     shown = reference[:100]
     try:
-        resource, fragment = urldefrag(urljoin(base, reference))
+        whole = reference if not reference.startswith("#") else f"{base}{reference}"
+        resource, fragment = urldefrag(urljoin(base, whole))
     except ValueError:
         return f"`{shown}` is no reference."
     if resource not in resources:
         return f"`{shown}` refers to something outside of the schema."
-    if fragment.startswith("/") and not _leads(resources[resource], fragment):
+    if fragment.startswith("/") and at(resources[resource], fragment) is None:
         return f"`{shown}` refers to something that is not there."
     return ""  # an anchor: compiling finds what is missing
 
 
-def _leads(value: Json, fragment: str) -> bool:
+def at(value: Json, fragment: str) -> Json:
+    """Return what a JSON pointer leads to, spelled as in a URI; None if to nothing."""
     for step in unquote(fragment).split("/")[1:]:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict) and name in value:
@@ -188,8 +190,8 @@ def _leads(value: Json, fragment: str) -> bool:
         elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
             value = value[int(name)]
         else:
-            return False
-    return True
+            return None
+    return value
 
 
 def _own_base(schema: dict[str, Json], base: str) -> str:

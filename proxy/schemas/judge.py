@@ -5,13 +5,22 @@ Traffic never fails here: what cannot be judged is `unchecked`, with the reason.
 
 from collections.abc import Sequence
 
-from msgspec import Struct
-
-from proxy.schemas import extract, strict
+from proxy.schemas.aside import Aside
 from proxy.schemas.cases import Bound, Case, Chosen, Question, Unknown, cases, concerns
 from proxy.schemas.compile import Compiler
-from proxy.schemas.document import SchemaRefused
-from storage.records import Fault, Json, Judgement, Verdict
+from proxy.schemas.finding import MAX_CHARACTERS, Found, find
+from storage.records import Judgement, Verdict
+
+INLINE_CHARACTERS = 64 * 1024
+"""Of one answer that are judged on the event loop."""
+
+INLINE_WORK = 4_000_000
+"""Schemas times characters that are judged on the event loop: some 10 ms at worst."""
+
+INLINE_FAULTS = 4 * 1024
+"""Characters of a text whose faults are listed on the event loop."""
+
+LIMIT_S = 2.0
 
 WORST_FIRST: tuple[Verdict, ...] = (
     "invalid",
@@ -21,27 +30,14 @@ WORST_FIRST: tuple[Verdict, ...] = (
     "valid",
 )
 
-REASONS: dict[type[Exception], str] = {
-    SchemaRefused: "schema_refused",
-    strict.TooLarge: "too_large",
-    RecursionError: "too_deep",
-}
-
-
-class Found(Struct, frozen=True):
-    """What judging one slot found, as in `Judgement`."""
-
-    verdict: Verdict
-    reason: str = ""
-    faults: tuple[Fault, ...] = ()
-
 
 def judge(question: Question, compiler: Compiler) -> tuple[Judgement, ...]:
     """Return what is to be said of an answer, part by part; () where no schema is.
 
-    Shapes: an answer with an error status is not judged.
+    Shapes: an answer with an error status is not judged. For registered schemas and in
+    processes that may stand still; in traffic `Judge` bounds the time.
     """
-    return tuple(decide(case, compiler) for case in cases(question))
+    return tuple(_judgement(case, find(case, compiler)) for case in cases(question))
 
 
 def summary(
@@ -59,15 +55,55 @@ def summary(
     return worst.schema, worst.verdict, at
 
 
-def decide(case: Case, compiler: Compiler) -> Judgement:
-    """Return the judgement of one slot."""
+class Judge:
+    """Judges without ever keeping the event loop: what is heavy is done aside."""
+
+    def __init__(self, *, limit_s: float = LIMIT_S) -> None:
+        self._compiler = Compiler()
+        self._aside = Aside(limit_s=limit_s)
+
+    async def ask(self, question: Question) -> tuple[Judgement, ...]:
+        """Return the judgements of an answer; never raises for what was sent."""
+        judgements = []
+        room = INLINE_CHARACTERS
+        for case in cases(question):
+            found = self._quick(case, room)
+            if found is None:
+                found = await self._aside.find(case)
+            room -= len(case.slot.text)
+            judgements.append(_judgement(case, found))
+        return tuple(judgements)
+
+    async def close(self) -> None:
+        """End the process aside; nothing is asked after."""
+        await self._aside.close()
+
+    def _quick(self, case: Case, room: int) -> Found | None:
+        """Return what is found on the event loop, None where that would take long."""
+        chosen, characters = case.chosen, len(case.slot.text)
+        if isinstance(chosen, Unknown) or characters > MAX_CHARACTERS:
+            return find(case, self._compiler)
+        work = self._compiler.work(chosen.digest, chosen.document)
+        if characters > room or work * (characters + 1) > INLINE_WORK:
+            return None
+        if characters <= INLINE_FAULTS:
+            return find(case, self._compiler)
+        try:
+            return find(case, self._compiler, _leave)
+        except _HasManyFaultsError:
+            return None
+
+
+class _HasManyFaultsError(Exception):
+    """A long answer is invalid: its faults are listed aside."""
+
+
+def _leave() -> None:
+    raise _HasManyFaultsError
+
+
+def _judgement(case: Case, found: Found) -> Judgement:
     chosen = case.chosen
-    if isinstance(chosen, Unknown):
-        found = Found("unchecked", "unknown_schema")
-    elif case.slot.kind == "refusal":
-        found = Found("refused")
-    else:
-        found = _found(case, chosen, compiler)
     return Judgement(
         slot=case.slot.at,
         schema=chosen.ref,
@@ -79,53 +115,6 @@ def decide(case: Case, compiler: Compiler) -> Judgement:
     )
 
 
-def _found(case: Case, chosen: Bound, compiler: Compiler) -> Found:
-    """Return what one slot's JSON is by its schema."""
-    try:
-        schema = compiler.compiled(chosen.digest, chosen.document)
-        faults = schema.faults(_value(case))
-    except strict.NotJson as error:
-        return _no_json(case, error)
-    except strict.Unsound as error:
-        faults = error.faults
-    except (SchemaRefused, strict.TooLarge, RecursionError) as error:
-        return Found("unchecked", REASONS[type(error)])
-    return Found("invalid" if faults else "valid", faults=faults)
-
-
-def _no_json(case: Case, error: strict.NotJson) -> Found:
-    if not case.kept:
-        return Found("unchecked", "not_kept")
-    if not case.ended and not error.behind:
-        return Found("truncated")
-    return Found("invalid", faults=(Fault("", "", str(error)),))
-
-
-def _value(case: Case) -> Json:
-    slot = case.slot
-    if slot.kind == "missing":
-        raise strict.NotJson(f"The tool {slot.tool} was to be called and was not.", 0)
-    if not isinstance(slot.value, str):
-        return slot.value
-    if slot.kind == "call":
-        return extract.arguments(slot.value)
-    return extract.content(slot.value, ended=case.ended)
-
-
-class Judge:
-    """What the live path and the commands hold: judging that never takes long."""
-
-    def __init__(self, compiler: Compiler | None = None) -> None:
-        self._compiler = compiler or Compiler()
-
-    async def ask(self, question: Question) -> tuple[Judgement, ...]:
-        """Return the judgements of an answer."""
-        return judge(question, self._compiler)
-
-    async def close(self) -> None:
-        """Let go of what judging holds; nothing is asked after."""
-
-
 __all__ = [
     "Bound",
     "Chosen",
@@ -133,9 +122,7 @@ __all__ = [
     "Judge",
     "Question",
     "Unknown",
-    "cases",
     "concerns",
-    "decide",
     "judge",
     "summary",
 ]

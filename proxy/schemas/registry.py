@@ -10,6 +10,7 @@ from fnmatch import translate
 import msgspec
 
 from proxy.schemas.cases import Bound, Chosen, Unknown
+from storage.records import Endpoint
 from storage.schemas import Binding, Version
 
 
@@ -25,7 +26,7 @@ class Ask(msgspec.Struct, frozen=True, kw_only=True):
     tags: dict[str, str] = {}
     model: str = ""
     upstream: str = ""
-    endpoint: str = ""
+    endpoint: Endpoint = "chat"
     format_name: str = ""
     prompt: str = ""
 

@@ -5,6 +5,7 @@ from typing import Literal, TypeAlias
 
 from msgspec import Struct
 
+from proxy.stitch.values import write_json
 from storage.records import Endpoint, Json
 
 Kind: TypeAlias = Literal["text", "call", "refusal", "missing"]
@@ -15,13 +16,13 @@ CUT_SHORT = frozenset({"length", "content_filter", "max_tokens", "max_output_tok
 class Slot(Struct, frozen=True):
     """One place: a JSON pointer into the answer, and what stands there.
 
-    Shapes: `value` is a text, or the arguments as an object where a server sends them
-    so; `tool` is the name of a call's tool.
+    Shapes: `text` is what is written there, arguments that a server sends as an object
+    written out; `tool` is the name of a call's tool.
     """
 
     at: str
     kind: Kind
-    value: Json
+    text: str
     tool: str = ""
 
 
@@ -110,8 +111,13 @@ def _call(at: str, called: Json) -> Iterator[Slot]:
         return
     name, arguments = called.get("name"), called.get("arguments")
     if isinstance(name, str):
-        value = "" if arguments is None else arguments
-        yield Slot(f"{at}/arguments", "call", value, name)
+        yield Slot(f"{at}/arguments", "call", _spelled(arguments), name)
+
+
+def _spelled(arguments: Json) -> str:
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else write_json(arguments).decode()
 
 
 def _objects(

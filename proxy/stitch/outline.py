@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from proxy.stitch.outcome import Answer, Stitched
 from proxy.stitch.values import write_json
 from storage.records import Endpoint, Json, Usage
+from storage.writable import writable
 
 PREVIEW_CHARACTERS = 300
 NAME_CHARACTERS = 256  # of ids, models and reasons; a list row is no place for more
@@ -71,7 +72,7 @@ def join_preview(texts: Iterable[str]) -> str:
         if text and room > 0:
             kept.append(text[:room])
             room -= len(kept[-1]) + 1
-    return _sound("\n".join(kept)[:PREVIEW_CHARACTERS])
+    return writable("\n".join(kept)[:PREVIEW_CHARACTERS])
 
 
 def _vectors_text(data: list[Json]) -> str:
@@ -151,13 +152,8 @@ def _dicts(value: Json) -> list[dict[str, Json]]:
 
 
 def _name(value: Json) -> str | None:
-    return _sound(value[:NAME_CHARACTERS]) if isinstance(value, str) else None
+    return writable(value[:NAME_CHARACTERS]) if isinstance(value, str) else None
 
 
 def _text(value: Json) -> str:
     return value if isinstance(value, str) else ""
-
-
-def _sound(text: str) -> str:
-    """Return the text with `?` for lone surrogates, which no database takes."""
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()

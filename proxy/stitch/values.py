@@ -30,6 +30,15 @@ def read_json(data: bytes) -> Json:
         )
 
 
+def read_members(body: bytes) -> dict[str, Json]:
+    """Return the members of a JSON object; none where it cannot be read."""
+    try:
+        value = read_json(body)
+    except (ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
 def write_json(value: Json) -> bytes:
     """Return a JSON text in ASCII where the value holds lone surrogates.
 

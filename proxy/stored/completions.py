@@ -10,6 +10,7 @@ import msgspec
 from proxy.commands.answers import whole
 from proxy.errors import NotFoundError
 from proxy.inject import opted_out
+from proxy.stitch.values import read_members
 from proxy.stored import shapes
 from proxy.stored.parameters import Listing, Paging
 from storage.assemble import Kept, Row
@@ -25,29 +26,31 @@ MOST_PAGE_BYTES = 32 * 1024 * 1024
 _MEMBERS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
-def listed(library: Library, shelf: Shelf, asked: Listing) -> dict[str, Json]:
+def listed(
+    library: Library, shelf: Shelf, asked: Listing, ended: int | None = None
+) -> tuple[dict[str, Json], Row | None]:
     """Return a page of stored completions, with one at least if there is any.
 
+    Shapes: with the last row of it; `ended` is where `after` stood that is no more.
     Raises: `NotFoundError` where `after` names none.
     """
-    start = None
-    if asked.paging.after is not None:
-        start = found(library, shelf, asked.paging.after).row.seq
+    start, last = _start(library, shelf, asked.paging.after, ended), None
     most = asked.paging.limit
     data: list[dict[str, Json]] = []
     size_bytes = 0
     for row in _rows(library, shelf, asked, start):
         size_bytes += row.request_size + row.answer_size
         if data and size_bytes > MOST_PAGE_BYTES:
-            return shapes.envelope(data, more=True)
+            return shapes.envelope(data, more=True), last
         kept = _kept(library, row)
         shown = None if kept is None else _shown(kept)
         if shown is None:
             continue
         if len(data) == most:
-            return shapes.envelope(data, more=True)
+            return shapes.envelope(data, more=True), last
         data.append(shown)
-    return shapes.envelope(data, more=False)
+        last = row
+    return shapes.envelope(data, more=False), last
 
 
 def retrieved(library: Library, shelf: Shelf, name: str) -> dict[str, Json]:
@@ -69,7 +72,7 @@ def messages(
     Raises: `NotFoundError`; also where `after` names no message of it.
     """
     kept = found(library, shelf, name)
-    listed = shapes.messages(name, shapes.read_request(kept.request))
+    listed = shapes.messages(name, read_members(kept.request))
     part = shapes.part_of(listed, paging)
     if part is None:
         raise NotFoundError(f"No message found with id '{paging.after}'.")
@@ -88,6 +91,20 @@ def found(library: Library, shelf: Shelf, name: str) -> Kept:
 def no_completion(name: str) -> NotFoundError:
     """Return what is told of an id that names nothing its caller may see."""
     return NotFoundError(f"No chat completion found with id '{name}'.")
+
+
+def _start(
+    library: Library, shelf: Shelf, after: str | None, ended: int | None
+) -> int | None:
+    """Return the number of the row that a list goes on behind."""
+    if after is None:
+        return None
+    try:
+        return found(library, shelf, after).row.seq
+    except NotFoundError:
+        if ended is None:
+            raise
+        return ended
 
 
 def _rows(
@@ -125,7 +142,7 @@ def _shown(kept: Kept) -> dict[str, Json] | None:
         return None
     return shapes.completion(
         answer,
-        shapes.read_request(kept.request),
+        read_members(kept.request),
         name=name_of(row),
         created=row.created_at // 1_000_000,
         request_id=_request_id(kept),

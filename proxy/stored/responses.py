@@ -5,6 +5,7 @@ They run in a reader's thread, on a connection that only reads.
 
 from proxy.commands.answers import whole
 from proxy.errors import NotFoundError
+from proxy.stitch.values import read_members
 from proxy.stored import shapes
 from proxy.stored.parameters import read_paging, refuse_all
 from storage.assemble import Kept
@@ -38,7 +39,7 @@ def input_items(
     """
     kept = found(library, shelf, name)
     paging = read_paging(query, order="desc", including=True)
-    items = shapes.input_items(name, shapes.read_request(kept.request))
+    items = shapes.input_items(name, read_members(kept.request))
     part = shapes.part_of(items, paging)
     if part is None:
         raise NotFoundError(f"No item found with id '{paging.after}'.")

@@ -9,7 +9,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
-from typing import Final, NamedTuple, TypeAlias, TypeVar
+from typing import Final, Literal, NamedTuple, TypeAlias, TypeVar
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -38,13 +38,14 @@ from proxy.stored.parameters import (
     read_path,
     refuse_all,
 )
+from proxy.stored.places import Ended, Places
 from proxy.stored.second import Second
-from proxy.targets import Route
+from proxy.targets import Route, conversation_in
 from proxy.upstream.send import Upstream
 from storage.access import projects_of
 from storage.changes import remove, replace_tags
 from storage.errors import StorageError
-from storage.queries.named import Shelf, all_of, is_foreign, owns
+from storage.queries.named import Shelf, all_of, is_foreign, name_of, owns
 from storage.readers import Readers
 from storage.reading import Library
 from storage.recorder import Recorder
@@ -88,6 +89,7 @@ class Stored:
         readers: Readers,
         checks: Readers,
         recorder: Recorder,
+        mask_tags: Callable[[Mapping[str, str]], dict[str, str]],
         through: Serve,
     ) -> None:
         self._upstreams = upstreams
@@ -95,7 +97,9 @@ class Stored:
         self._readers = readers
         self._checks = checks
         self._recorder = recorder
+        self._mask_tags = mask_tags
         self._through = through
+        self._places = Places()
 
     async def __call__(
         self, scope: Scope, receive: Receive, send: Send, route: Route
@@ -103,6 +107,9 @@ class Stored:
         """Serve one request; raises nothing but cancellation."""
         ours = [(b"x-request-id", b"req_" + secrets.token_hex(16).encode("ascii"))]
         try:
+            if route.kind == "relay":
+                await self._conversation(scope, receive, send, route)
+                return
             if route.endpoint == "responses":
                 answer = await self._response(scope, receive, send, route)
             else:
@@ -135,7 +142,13 @@ class Stored:
     async def list_completions(self, call: Call) -> Json:
         """Return a page of them."""
         asked = read_listing(call.turn.query)
-        return await self._read(call, partial(completions.listed, asked=asked))
+        at = partial(Ended, call.caller, call.route.upstream)
+        ended = self._places.seq(at(asked.paging.after or ""))
+        read = partial(completions.listed, asked=asked, ended=ended)
+        answer, last = await self._read(call, read)
+        if last is not None:
+            self._places.keep(at(name_of(last)), last.seq)
+        return answer
 
     async def retrieve_completion(self, call: Call) -> Json:
         """Return one."""
@@ -151,7 +164,7 @@ class Stored:
     async def update_completion(self, call: Call) -> Json:
         """Replace the metadata of one, and return it."""
         refuse_all(call.turn.query)
-        metadata = read_metadata(await _body(call))
+        metadata = self._mask_tags(read_metadata(await _body(call)))
         kept = await self._read(call, partial(completions.found, name=call.name))
         await self._change(partial(replace_tags, seq=kept.row.seq, new=metadata))
         return await self.retrieve_completion(call)
@@ -190,12 +203,21 @@ class Stored:
             raise responses.no_response(call.name)
         return None
 
-    async def refuse_foreign(self, caller: str, route: Route, name: str) -> None:
+    async def refuse_foreign(
+        self,
+        caller: str,
+        route: Route,
+        name: str,
+        member: Literal[
+            "previous_response_id", "conversation"
+        ] = "previous_response_id",
+    ) -> None:
         """Let go on from a response, unless another project recorded it.
 
-        Shapes: `caller` is a fingerprint. What nobody recorded passes: it may be older
-        than the file, and ids cannot be guessed. It has readers of its own, as traffic
-        waits for nobody who reads.
+        Shapes: `caller` is a fingerprint; `member` is what names it in a request, as
+        `conversation` one that no other went on with. What nobody recorded passes: it
+        may be older than the file, and ids cannot be guessed. It has readers of its
+        own, as traffic waits for nobody who reads.
         Raises: `ValueRefused` in the words of the API; `BusyError` where it cannot be
         told, as one project's answers matter more than another's request.
         """
@@ -203,22 +225,37 @@ class Stored:
         def foreign(library: Library) -> bool:
             projects = projects_of(library.connection, caller)
             shelf = Shelf("responses", route.upstream, projects)
-            return is_foreign(library.connection, name, shelf)
+            return is_foreign(
+                library.connection, name, shelf, conversation=member == "conversation"
+            )
 
         try:
             async with asyncio.timeout(CHECK_TIMEOUT_S):
                 found = await self._checks.run(foreign, timeout_s=CHECK_TIMEOUT_S)
         except (StorageError, TimeoutError) as exc:
             raise BusyError(
-                f"Whose response '{name}' is cannot be told now: come again, or send "
-                "the whole input without previous_response_id."
+                f"Whose '{name}' is cannot be told now: come again, or send the whole "
+                f"input without {member}."
             ) from exc
         if found:
+            what = "Conversation"
+            if member == "previous_response_id":
+                what = "Previous response"
             raise ValueRefused(
-                f"Previous response with id '{name}' not found.",
-                param="previous_response_id",
-                code="previous_response_not_found",
+                f"{what} with id '{name}' not found.",
+                param=member,
+                code=f"{what.lower().replace(' ', '_')}_not_found",
             )
+
+    async def _conversation(
+        self, scope: Scope, receive: Receive, send: Send, route: Route
+    ) -> None:
+        """Relay a request that names a conversation which our key opens."""
+        name = conversation_in(route.suffix)
+        key = credential(scope["headers"], scope["query_string"])
+        caller = self._callers.admit(key, held=True)
+        await self.refuse_foreign(caller, route, name, "conversation")
+        await self._through(scope, receive, send, route)
 
     async def _response(
         self, scope: Scope, receive: Receive, send: Send, route: Route

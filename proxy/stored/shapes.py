@@ -5,7 +5,6 @@ Reads untrusted JSON: what is not as the API has it is left out, or passed on as
 
 from collections.abc import Sequence
 
-from proxy.stitch.values import read_json
 from proxy.stored.parameters import Paging
 from storage.records import Json
 
@@ -28,15 +27,6 @@ _ALWAYS: dict[str, Json] = {
     "service_tier": None,
     "system_fingerprint": None,
 }
-
-
-def read_request(body: bytes) -> dict[str, Json]:
-    """Return the members of a request; none where it cannot be read."""
-    try:
-        request = read_json(body)
-    except (ValueError, RecursionError):
-        return {}
-    return request if isinstance(request, dict) else {}
 
 
 def completion(

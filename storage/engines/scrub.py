@@ -19,6 +19,7 @@ from pathlib import Path
 
 from storage.engines.sqlite import checkpoint
 
+_READ_BYTES = 4 * 1024 * 1024
 _ENTRY_BYTES = 5
 _ROOT, _INNER = 1, 5  # kinds of page in a pointer map; the others are no trees
 _LOCKS_AT = 0x40000000  # the page here is never used
@@ -26,6 +27,11 @@ _LAYOUT = struct.Struct(">BHHH")
 _BLOCK = struct.Struct(">HH")
 _HEAD_BYTES = {2: 12, 5: 12, 10: 8, 13: 8}  # by the kind of a tree's page
 
+
+OLD = (
+    "the file was made by an older version, so what is removed may stay in its unused "
+    "bytes: stop the server and run 'spiritsafe prune' once, which writes it anew"
+)
 
 FIRST = 2  # the page of the first pointer map; what it tells of follows it
 
@@ -55,9 +61,8 @@ class Scrub:
         """
         if self.is_of_another:
             raise ValueError("the file is another one now")
-        (mode,) = connection.execute("PRAGMA auto_vacuum").fetchone()
-        if not mode:
-            raise ValueError("the file does not tell which of its pages are trees")
+        if not can_scrub(connection):
+            raise ValueError(OLD)
         (size,) = connection.execute("PRAGMA page_size").fetchone()
         if not _cut_at_once(connection):
             return at
@@ -76,22 +81,29 @@ class Scrub:
 
     def _overwrite(self, at: int, size: int) -> None:
         at += at == _LOCKS_AT // size + 1
-        told = size // _ENTRY_BYTES
-        data = os.pread(self._file, (told + 1) * size, (at - 1) * size)
-        kinds = data[: told * _ENTRY_BYTES : _ENTRY_BYTES]
+        told = size // _ENTRY_BYTES * _ENTRY_BYTES
+        kinds = os.pread(self._file, size, (at - 1) * size)[:told:_ENTRY_BYTES]
         wrote = False
-        for number in range(min(told, len(data) // size - 1)):
-            if kinds[number] not in {_ROOT, _INNER}:
-                continue
-            start = (number + 1) * size
-            page = data[start : start + size]
-            for begin, end in unused(page):
-                if page[begin:end].strip(b"\0"):
-                    place = (at - 1) * size + start + begin
-                    os.pwrite(self._file, bytes(end - begin), place)
-                    wrote = True
+        some = _READ_BYTES // size
+        for first in range(0, len(kinds), some):
+            place = (at + first) * size
+            length = min(some, len(kinds) - first) * size
+            data = os.pread(self._file, length, place)
+            for start in range(0, len(data), size):
+                if kinds[first + start // size] not in {_ROOT, _INNER}:
+                    continue
+                page = data[start : start + size]
+                for begin, end in unused(page):
+                    if page[begin:end].strip(b"\0"):
+                        os.pwrite(self._file, bytes(end - begin), place + start + begin)
+                        wrote = True
         if wrote:
             os.fsync(self._file)
+
+
+def can_scrub(connection: sqlite3.Connection) -> bool:
+    """Return whether a file tells which of its pages are trees."""
+    return bool(connection.execute("PRAGMA auto_vacuum").fetchone()[0])
 
 
 def _cut_at_once(connection: sqlite3.Connection) -> bool:

@@ -28,7 +28,7 @@ _IDLE_S = 1.0
 _FAILED_S = 5.0
 _LOG_EVERY_S = 600.0
 
-FAILURES = (sqlite3.Error, StorageError, OSError)
+FAILURES = (sqlite3.Error, StorageError, OSError, ValueError)
 
 
 class Behind:
@@ -54,6 +54,7 @@ class Behind:
         self._seen = 0
         self._stop = threading.Event()
         self._opened = threading.Event()
+        self._hurried = threading.Event()
         self._logged_s: float | None = None
         self._thread = threading.Thread(target=self._run, name="indexer", daemon=True)
 
@@ -66,6 +67,15 @@ class Behind:
         """End after the step under way; whoever settles must still be there."""
         self._stop.set()
         self._thread.join()
+
+    def hurry(self) -> None:
+        """Ask that what was removed goes from the index now, and not before long."""
+        self._hurried.set()
+
+    @property
+    def clean(self) -> bool:
+        """Whether the index has no byte of the rows that it was told to forget."""
+        return self._indexer.clean
 
     @property
     def rows_behind(self) -> int:
@@ -93,12 +103,14 @@ class Behind:
     def _keep_up(self) -> None:
         while not self._stop.is_set():
             started_s = time.monotonic()
-            more = not self._strained() and self._indexer.step()
+            hurried = self._hurried.is_set()
+            self._hurried.clear()
+            more = not self._strained() and self._indexer.step(hurried=hurried)
             spent_s = time.monotonic() - started_s
             commits = self._commits()
             if not more:
                 pause_s = _IDLE_S
-            elif commits != self._seen:
+            elif commits != self._seen and not hurried:
                 pause_s = max(_BUSY_RATIO * spent_s, _BUSY_S)
             else:
                 pause_s = _QUIET_RATIO * spent_s

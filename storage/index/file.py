@@ -6,10 +6,10 @@ Whoever writes it is one; what it holds can be made again from the database.
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from storage.engines.sqlite import checkpoint, transaction
+from storage.engines.sqlite import transaction
 
 BLOCK_ROWS = 65_536
 """One container of a roaring bitmap: at most 8 kB for each value of a field."""
@@ -22,7 +22,7 @@ SPAN_ROWS = 1024
 
 # Of these tables, counted up with each change of their meaning: an index of another
 # number is thrown away and made again.
-FORMAT = 1
+FORMAT = 2
 _APPLICATION_ID = 0x53616669  # "Safi"
 
 _BUSY_S = 0.5  # what a cut of the log waits for readers
@@ -65,12 +65,14 @@ def open_writer(database: Path) -> sqlite3.Connection:
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    with suppress(FileExistsError):  # closing that one would drop its readers' locks
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     try:
         _refuse_others(_format(connection))
         for pragma in (
             f"page_size = {_PAGE_BYTES}",
+            "auto_vacuum = INCREMENTAL",  # tells which pages a scrub may touch
             "journal_mode = WAL",
             "synchronous = NORMAL",
             "secure_delete = ON",  # removed text must not be left in it
@@ -125,11 +127,6 @@ def synced(connection: sqlite3.Connection) -> Iterator[None]:
             yield
     finally:
         connection.execute("PRAGMA synchronous = NORMAL")
-
-
-def scrub(connection: sqlite3.Connection) -> bool:
-    """Leave nothing in the log of what was removed; False while a reader holds it."""
-    return checkpoint(connection, "TRUNCATE")
 
 
 def _refuse_others(its: tuple[int, int]) -> None:

@@ -20,7 +20,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
 
     Shapes: rows up to `indexed` have facets, rows up to `worded` their words; `last_id`
     is the id of the row `indexed`; `run` and `started_at` are of the last run that the
-    indexer saw.
+    indexer saw. Content went from the index `dropped` times, and nothing is left of the
+    first `cleaned` times.
     """
 
     indexed: int = 0
@@ -28,6 +29,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     last_id: str = ""
     run: int = 0
     started_at: int = 0
+    dropped: int = 0
+    cleaned: int = 0
 
     @classmethod
     def read(cls, index: sqlite3.Connection) -> Self:

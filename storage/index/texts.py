@@ -16,6 +16,7 @@ from storage.index.reader import Index
 from storage.queries.content import TOKENS
 from storage.queries.predicate import phrase
 from storage.queries.tree import Words
+from storage.writable import writable
 
 _EXISTS = "SELECT 1 FROM sqlite_master WHERE name = ?"
 
@@ -41,7 +42,7 @@ def insert(
     create(connection, name)
     connection.executemany(
         f"INSERT INTO {name} (rowid, told) VALUES (?, ?)",  # noqa: S608  our own name
-        [(seq, _writable(text)) for seq, text in texts],
+        [(seq, writable(text)) for seq, text in texts],
     )
 
 
@@ -88,8 +89,3 @@ def _parts(base: int, within: BitMap) -> range:
     return range(
         (base + within.min()) // TEXT_ROWS, (base + within.max()) // TEXT_ROWS + 1
     )
-
-
-def _writable(text: str) -> str:
-    """Return text without halves of characters, which JSON may spell."""
-    return text.encode("utf-8", "replace").decode()

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from storage.assemble import Kept
 from storage.reading import Library
+from storage.writable import writable
 
 TOKENS = "unicode61 remove_diacritics 2"
 """How a text is cut into words, here and wherever else it is searched."""
@@ -59,7 +60,7 @@ class Contents:
         if self._searched != seq:
             self._words.execute("DELETE FROM documents")
             insert = "INSERT INTO documents (text) VALUES (?)"
-            text = said.text.encode("utf-8", "replace").decode()  # JSON spells halves
+            text = writable(said.text)
             self._words.execute(insert, (text,))
             self._searched = seq
         query = "SELECT 1 FROM documents WHERE documents MATCH ?"

@@ -8,6 +8,7 @@ from storage.queries.content import DOCUMENTS, Reader
 from storage.queries.predicate import phrase
 from storage.queries.tree import Both, Either, Node, Words
 from storage.reading import Library
+from storage.writable import writable
 
 WORDS = 24
 """How many words an excerpt has."""
@@ -37,7 +38,7 @@ class Excerpts:
             self._connection.execute("DELETE FROM documents")
             self._connection.execute(
                 "INSERT INTO documents (text) VALUES (?)",
-                (text.encode("utf-8", "replace").decode(),),
+                (writable(text),),
             )
         found = self._connection.execute(_SELECT, (WORDS, self._phrases))
         return next((str(text) for (text,) in found), "")

@@ -176,7 +176,7 @@ class _Reader:
             return TAG + self._quoted()
         key = _TAG_KEY.match(self._text, self._at)
         if key is None:
-            return ""
+            return TAG  # which is no field
         self._at = key.end()
         return TAG + key[0]
 

@@ -84,6 +84,8 @@ class Comparison(NamedTuple):
             if self.name == "after":
                 return self._term("created", ">=", when.start_at)
             return self._term("created", "<", when.start_at)
+        if self.name == "error" and self.value.text.startswith("/"):
+            return self._replace(name="error_path").node()
         field = field_of(self.name)
         if field is None or self.name in {TAG, "tag"}:
             raise self._unknown()
@@ -95,13 +97,15 @@ class Comparison(NamedTuple):
         if field.kind == "number":
             return self._term(self.name, self.operator, self._number())
         self._equal_only()
-        if not self.value.text:
+        if not self.value.text and field.kind != "tag":  # which may be empty
             raise self._wrong(
                 f"the value is empty: 'not has:{self.name}' finds what has none"
             )
         if field.kind == "flag":
             return self._term(self.name, "=", self._flag())
-        if self.value.has_star and field.kind not in {"id", "thread"}:
+        if self.value.has_star and field.kind in {"id", "thread"}:
+            raise self._wrong("no star: the start of an id will do, or a completion id")
+        if self.value.has_star:
             return self._like()
         text = self.value.text
         if field.kind == "choice":
@@ -162,7 +166,9 @@ class Comparison(NamedTuple):
         if not name.startswith(TAG):
             name = name.lower()
         field = field_of(name)
-        if field is None or name in {TAG, "tag"}:
+        if name in {TAG, "tag"}:
+            raise self._wrong("write has:tag.KEY")
+        if field is None:
             raise self._wrong(self._no_field(name))
         if field.kind == "flag":
             return self._term(name, "=", 1)

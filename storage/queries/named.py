@@ -12,7 +12,7 @@ from sqlalchemy import select, text
 from storage.assemble import Row, row_columns
 from storage.queries.tree import Both, Node, Term
 from storage.reading import Query
-from storage.records import Endpoint
+from storage.records import CONVERSATION, Endpoint
 from storage.statements import text_of
 from storage.tables import exchanges
 
@@ -74,9 +74,16 @@ def owns(connection: sqlite3.Connection, name: str, shelf: Shelf) -> bool:
     return found is not None
 
 
-def is_foreign(connection: sqlite3.Connection, name: str, shelf: Shelf) -> bool:
-    """Return whether others have something of this id, and its caller has nothing."""
-    rows = connection.execute(_OWNERS, (name, shelf.endpoint, shelf.upstream))
+def is_foreign(
+    connection: sqlite3.Connection, name: str, shelf: Shelf, *, conversation: bool
+) -> bool:
+    """Return whether others have something of this id, and its caller has nothing.
+
+    Shapes: with `conversation` it is the id of one, had by who went on with it.
+    """
+    query = _CONVERSERS if conversation else _OWNERS
+    kept = f"{CONVERSATION}{name}" if conversation else name
+    rows = connection.execute(query, (kept, shelf.endpoint, shelf.upstream))
     owners = {owner for (owner,) in rows}
     return bool(owners) and owners.isdisjoint(shelf.projects)
 
@@ -135,6 +142,13 @@ def _of_id(query: Query) -> Query:
 
 
 _OWNERS = text_of(_of_id(select(_columns.project).distinct()))
+_CONVERSERS = text_of(
+    select(_columns.project)
+    .distinct()
+    # The second condition is the index's own, word for word.
+    .where(_columns.previous_response_id == "", text("previous_response_id <> ''"))
+    .where(_columns.endpoint == "", _columns.upstream == "")
+)
 
 
 _BY_OUR_ID = text_of(

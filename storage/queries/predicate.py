@@ -23,6 +23,7 @@ from sqlalchemy import (
 from storage.queries.fields import TAG, Expression, Field, field_of
 from storage.queries.tree import Both, Either, Except, Node, Operator, Term, Words
 from storage.tables import callers, exchanges
+from storage.writable import writable
 
 Condition: TypeAlias = ColumnElement[bool]
 Content: TypeAlias = Callable[[Words | Term], Condition]
@@ -56,8 +57,7 @@ def phrase(words: Words) -> str:
     >>> phrase(Words('say "hi', prefix=True))
     '"say ""hi" *'
     """
-    writable = words.text.encode("utf-8", "replace").decode()  # no halves of characters
-    quoted = writable.replace("\0", " ").replace('"', '""')
+    quoted = writable(words.text).replace("\0", " ").replace('"', '""')
     return f'"{quoted}"{" *" * words.prefix}'
 
 

@@ -29,7 +29,8 @@ class Sums(msgspec.Struct):
     """Sums over some exchanges, to be added to.
 
     Shapes: `answered` have a status below 400, `unmetered` are those of them without a
-    word of tokens; `ms` counts exchanges by their whole milliseconds, to two digits.
+    word of tokens; `judged` have any verdict, of which `valid` and `invalid` tell how
+    many pass; `ms` counts exchanges by their whole milliseconds, to two digits.
     """
 
     exchanges: int = 0
@@ -42,6 +43,9 @@ class Sums(msgspec.Struct):
     reasoning_tokens: int = 0
     request_bytes: int = 0
     answer_bytes: int = 0
+    judged: int = 0
+    valid: int = 0
+    invalid: int = 0
     ms: dict[int, int] = {}
 
     def add(self, other: "Sums") -> None:
@@ -50,6 +54,12 @@ class Sums(msgspec.Struct):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for took_ms, count in other.ms.items():
             self.ms[took_ms] = self.ms.get(took_ms, 0) + count
+
+    @property
+    def pass_ratio(self) -> float | None:
+        """The share of valid ones of those that are valid or invalid."""
+        told = self.valid + self.invalid
+        return self.valid / told if told else None
 
     def percentile_ms(self, share: float) -> int | None:
         """Return the time that this share of exchanges took at most."""
@@ -128,6 +138,9 @@ def _summed(
                 _c.reasoning_tokens,
                 _c.request_size,
                 _c.answer_size,
+                _c.verdict.is_not(None),
+                _c.verdict == literal_column("'valid'"),
+                _c.verdict == literal_column("'invalid'"),
             )
         ),
     ]

@@ -79,6 +79,30 @@ async def test_all_calls_of_the_stored_api_work(tmp_path: Path, face: str) -> No
         assert 7 == len(here.upstream.requests)  # nothing of this was asked upstream
 
 
+@pytest.mark.parametrize("order", ["asc", "desc"])
+async def test_all_pages_of_a_list_can_be_deleted_as_they_come(
+    tmp_path: Path, face: str, order: Any
+) -> None:
+    """Auto-paging names the last of a page, which is gone by then."""
+    async with joined(tmp_path, face, without_reading()) as here:
+        for n in range(7):
+            await created(here, f"{n}")
+        if isinstance(here.client, Blocking):
+            client = here.client.client
+
+            def empty() -> None:
+                for one in client.chat.completions.list(limit=2, order=order):
+                    client.chat.completions.delete(one.id)
+
+            await to_thread.run_sync(empty)
+        else:
+            assert isinstance(here.client, Awaiting)
+            stored = here.client.client.chat.completions
+            async for one in stored.list(limit=2, order=order):
+                await stored.delete(one.id)
+        assert [] == await gathered(here, lambda c: c.chat.completions.list())
+
+
 async def test_a_stream_and_a_parsed_answer_are_stored_too(
     tmp_path: Path, face: str
 ) -> None:

@@ -114,8 +114,9 @@ async def no_longer_listens(port: int) -> None:
     """Wait until nobody accepts connections."""
     with contextlib.suppress(ConnectionRefusedError):
         while True:
-            _, writer = await asyncio.open_connection("127.0.0.1", port)
-            writer.close()
+            with contextlib.suppress(ConnectionResetError):  # not accepted in time
+                _, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.close()
             await asyncio.sleep(0.01)
 
 

@@ -29,6 +29,8 @@ def pair(
     state: State = "complete",
     status: int = 200,
     content_kept: bool = True,
+    verdict: str | None = None,
+    first: Pair | None = None,
 ) -> Pair:
     """Return one pair; without an answer, with the plainest there is."""
     return Pair(
@@ -38,6 +40,8 @@ def pair(
         content_kept=content_kept,
         request=request if isinstance(request, bytes) else json.dumps(request).encode(),
         answer=completion({"content": "shipping"}) if answer is None else answer,
+        verdict=verdict,
+        first=first,
     )
 
 

@@ -97,4 +97,4 @@ def test_an_export_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
 
 
 def test_formats_have_names_of_their_own() -> None:
-    assert ["openai-chat"] == [name for name, _ in FORMATS]
+    assert ["openai-chat", "openai-dpo"] == [name for name, _ in FORMATS]

@@ -3,11 +3,12 @@
 import asyncio
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
 
-from storage.changes import remove
+from storage.changes import remove, set_tags
 from storage.engines.sqlite import open_reader
 from storage.index.candidates import blocks
 from storage.index.file import index_path
@@ -96,6 +97,22 @@ async def test_the_recorder_settles_what_the_index_has_looked_at_again(
         await until_found(db, Words("hi"), [2, 1])
         await proxy.app._recorder.change(lambda its: remove(its, [1]))
         await until_found(db, Words("hi"), [2])
+        async with asyncio.timeout(60):
+            with closing(open_reader(db)) as main:
+                while main.execute("SELECT seq FROM changed").fetchall():  # noqa: ASYNC110  a file has no event
+                    await asyncio.sleep(POLL_S)
+
+
+async def test_without_an_index_no_list_grows_for_it(tmp_path: Path) -> None:
+    db = tmp_path / "s.db"
+    async with (
+        scripted_upstream(plain) as upstream,
+        living_proxy(db, upstream.url, index=False) as proxy,
+    ):
+        await record(proxy, 2)
+        for seq in (1, 2):
+            tag = partial(set_tags, seq=seq, add={"a": "b"})
+            await proxy.app._recorder.change(tag)
         async with asyncio.timeout(60):
             with closing(open_reader(db)) as main:
                 while main.execute("SELECT seq FROM changed").fetchall():  # noqa: ASYNC110  a file has no event

@@ -15,7 +15,7 @@ from pydantic import ValidationError
 from proxy.mask import Masker, Rule
 from proxy.settings import RedactSettings
 from storage.reading import open_library
-from storage.records import Edit, Progress
+from storage.records import Edit, Fault, Judgement, Progress
 from storage.verify import Finding, verify
 from tests.living import RawClient, living_proxy
 from tests.scripted_upstream import (
@@ -67,6 +67,25 @@ def test_answers_errors_tags_and_edits_are_masked_too() -> None:
     assert made.edits[0].value == '{"card":"*********"}'
     assert (made.answer_preview, made.answer_keys, made.sent_sha256) == ("", (), b"")
     assert made.answer_sha256 == sha256(made.answer).digest()
+
+
+def test_of_a_masked_answer_no_fault_quotes_a_word() -> None:
+    told: dict[str, Any] = {"verdict": "invalid", "error_path": "/1234-5678"}
+    fault = Fault("/1234-5678", "/type", "'Ann' is not 1234-5678")
+    one = Judgement(
+        slot="/choices/0/message/content",
+        schema="invoice@2",
+        digest=b"d",
+        why="tag",
+        verdict="invalid",
+        faults=(fault,),
+    )
+    made = CARDS.exchange(exchange(text="Ann", judgements=(one,), **told))
+    assert made.error_path == "/*********"
+    assert made.judgements[0].faults == (Fault("/*********", "/type", ""),)
+    assert (made.schema, made.verdict) == (None, "invalid")
+    plain = Masker([WHO]).exchange(exchange(text="Ann", judgements=(one,), **told))
+    assert plain.judgements == (one,)
 
 
 def test_a_path_masks_all_text_below_it() -> None:

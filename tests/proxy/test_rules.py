@@ -11,6 +11,8 @@ from proxy.errors import ControlError
 from proxy.headers import Headers, control
 from proxy.hosts import Accepts
 from proxy.rules import Plan
+from proxy.schemas.applying import Judging
+from proxy.schemas.cases import Unknown
 from proxy.settings import Settings, UpstreamSettings
 from proxy.targets import Route
 from storage.records import Edit, Endpoint
@@ -74,6 +76,7 @@ def test_an_ordinary_request_is_planned_whole() -> None:
         prompt_preview="hi",
         previous_response_id="",
         retry_count=1,
+        judging=Judging((Unknown("invoice@2", "header"),)),
     )
 
 
@@ -204,6 +207,18 @@ def test_responses_name_their_parent() -> None:
     assert made.previous_response_id == "resp_1"
     assert made.prompt_preview == "ask"
     assert made.added == {"metadata"}
+
+
+@pytest.mark.parametrize("spelled", ['"conv_1"', '{"id": "conv_1"}'])
+def test_responses_name_their_conversation(spelled: str) -> None:
+    body = b'{"model":"m","input":"ask","conversation":%b}' % spelled.encode()
+    made = plan(body, endpoint="responses")
+    assert ("conv_1", "conversation conv_1") == (made.conversation, made.before)
+
+
+def test_nobody_takes_a_conversation_by_the_name_of_a_response() -> None:
+    body = b'{"model":"m","previous_response_id":"conversation conv_1"}'
+    assert "" == plan(body, endpoint="responses").before
 
 
 @pytest.mark.parametrize("model", ["1", "null", '["m"]', '"' + "m" * 2000 + '"'])

@@ -79,6 +79,20 @@ def test_a_secret_that_is_not_32_bytes_is_refused_and_none_is_shown(
     assert "abab" not in repr(Settings())
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("keep_rows_days", 1e300),
+        ("keep_bodies_days", 36_501),
+        ("max_file_bytes", 10**400),
+    ],
+)
+def test_what_no_clock_or_file_can_tell_is_refused(name: str, value: float) -> None:
+    given: dict[str, Any] = {name: value}
+    with pytest.raises(ValidationError, match="less than or equal"):
+        Settings(**given)
+
+
 def test_names_come_as_a_text_or_a_list() -> None:
     assert ("a.example", "b") == Settings(served_names=" a.example, b,").served_names
     assert ("a.example",) == Settings(served_names=("a.example",)).served_names

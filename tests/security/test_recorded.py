@@ -7,8 +7,10 @@ from urllib.parse import quote
 
 import pytest
 
-from storage.errors import NoSuchExchange
-from storage.reading import Filters, open_library
+from storage.errors import BadCursor
+from storage.queries.pages import page
+from storage.queries.tree import Term
+from storage.reading import open_library
 from tests import canary
 from tests.living import RawClient
 from tests.scripted_upstream import DONE, RawRequest, Wire, completion, delta
@@ -56,15 +58,13 @@ async def test_s40_what_is_searched_for_is_a_value(tmp_path: Path) -> None:
         kept = at.kept()
         with open_library(at.proxy.db) as library:
             for text in INJECTIONS:
-                assert 1 == len(library.page(filters=Filters(model=text)))
+                assert 1 == len(page(library, Term("model", "=", text)).rows)
                 assert [text] == [row.completion_id for row in library.find(text)]
-                assert [] == library.page(filters=Filters(upstream=text))
-                assert [] == library.page(filters=Filters(tag=("k' OR 1=1", text)))
-                assert [] == library.stats(filters=Filters(project=text))
-                with pytest.raises(NoSuchExchange):
-                    library.page(before=text)
-            everything = 2 * len(INJECTIONS)
-            assert everything == len(library.page(limit=1000))
+                for field in ("upstream", "project", "tag.k' OR 1=1"):
+                    assert [] == page(library, Term(field, "=", text)).rows
+                with pytest.raises(BadCursor):
+                    page(library, None, cursor=text)
+            assert 2 * len(INJECTIONS) == library.count()
     assert b"plain" in kept.request
 
 
@@ -84,7 +84,7 @@ async def test_s42_no_text_of_traffic_names_a_file(tmp_path: Path) -> None:
             tags = b"x-spiritsafe-tags: ../../tag=../../value"
             await ask(at.client, chat(named(path), tags, b"api-key: ../../key"))
         with open_library(at.proxy.db) as library:
-            assert len(paths) == len(library.page())
+            assert len(paths) == library.count()
         found = names_in(tmp_path)
     assert names == found
 

@@ -46,7 +46,7 @@ async def test_what_may_not_be_changed_is_named_by_its_reason(tmp_path: Path) ->
         )
         assert ([hers.id], [held.id]) == (erased.changed, erased.held)
         with closing(Library.open(db)) as library:
-            left = {row.id: row.tags for row in library.page()}
+            left = {row.id: row.tags for row in library.rows()}
         assert {his.id, held.id, begun.id} == set(left)
         assert "1" == left[held.id]["x"]
         assert "x" not in left[his.id]

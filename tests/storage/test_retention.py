@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from storage.engines.sqlite import checkpoint
 from storage.errors import StorageFailed
 from storage.recorder import Recorder
 from storage.records import Progress
@@ -89,7 +90,7 @@ async def test_what_a_failed_disk_kept_goes_with_the_next_sweep(tmp_path: Path) 
     path = tmp_path / "a.db"
     async with Recorder.open(path, clock=clock, limits=SMALL) as recorder:
         await keep(recorder, *(exchange(created_at=0) for _ in range(30)))
-        await recorder.cut_log()
+        await recorder.apply(partial(checkpoint, mode="TRUNCATE"))
         await keep(recorder, exchange())
         upkeep, retention = Upkeep(recorder, path), Retention(Policy(rows_days=1))
         with broken_log(path), pytest.raises(StorageFailed):

@@ -15,7 +15,7 @@ from tests.torture.nursery import Nursery
 from tests.torture.run import Budget, Torture, played
 from tests.torture.stage import Round, Stage
 
-pytestmark = [pytest.mark.anyio, pytest.mark.slow]
+pytestmark = [pytest.mark.anyio, pytest.mark.slow, pytest.mark.alone]
 
 BUGS = {
     "changed answer": "C1",

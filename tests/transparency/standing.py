@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from storage.assemble import Kept
+from storage.queries.pages import page
 from storage.reading import open_library
 from tests.living import Living, RawClient, living_proxy
 from tests.scripted_upstream import (
@@ -31,7 +32,7 @@ class Standing(NamedTuple):
     def kept(self) -> Kept:
         """Return the newest exchange of the file, whole."""
         with open_library(self.proxy.db) as library:
-            return library.whole(library.page(limit=1)[0])
+            return library.whole(page(library, None, limit=1).rows[0])
 
 
 @asynccontextmanager

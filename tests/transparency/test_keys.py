@@ -345,7 +345,10 @@ def test_out(): sys.stdout.write(key("out"))
 """
 
 
-def test_a_run_that_leaks_a_key_fails_and_says_where(tmp_path: Path) -> None:
+@pytest.mark.parametrize("flags", [[], ["-n", "2"]], ids=["one", "side by side"])
+def test_a_run_that_leaks_a_key_fails_and_says_where(
+    tmp_path: Path, flags: list[str]
+) -> None:
     """The watch over every run, watched itself: three seeded leaks, three lines."""
     folder = tmp_path / "suite"
     folder.mkdir()
@@ -354,7 +357,7 @@ def test_a_run_that_leaks_a_key_fails_and_says_where(tmp_path: Path) -> None:
     )
     (folder / "test_leaks.py").write_text(LEAKING)
     run = [sys.executable, "-m", "pytest", "-q", "--basetemp", str(tmp_path / "run")]
-    options = ["-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml")]
+    options = ["-p", "no:cacheprovider", "-c", str(ROOT / "pyproject.toml"), *flags]
     done = subprocess.run(
         [*run, *options, "--rootdir", str(ROOT), str(folder)],
         cwd=ROOT,

@@ -8,6 +8,7 @@ import pytest
 
 from proxy.passage import Clock
 from storage.ids import Ids
+from storage.queries.pages import page
 from storage.reading import open_library
 from tests.living import RawClient, living_proxy
 from tests.scripted_upstream import (
@@ -63,7 +64,7 @@ async def test_f70_durations_and_order_survive_any_clock(
             await client.body(headers)
             ids.append(headers["x-spiritsafe-id"])
     with open_library(db) as library:
-        rows = library.page()
+        rows = page(library, None).rows
         assert ids == [row.id for row in reversed(rows)]
         for row in rows:
             assert row.ended_at is not None

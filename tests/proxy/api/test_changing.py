@@ -1,7 +1,9 @@
 """Tags are changed and exchanges removed through `/api`, by those who recorded them."""
 
+import random
 from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 
@@ -28,6 +30,21 @@ async def test_tags_are_set_replaced_and_taken_away(tmp_path: Path) -> None:
         assert [] == await ids(to.alice, "tag.task:old")
 
 
+async def test_tags_given_later_are_masked(tmp_path: Path) -> None:
+    rules = (
+        {"name": "digits", "pattern": "[0-9]+"},
+        {"name": "patient", "path": "$.metadata.patient"},
+    )
+    change = {"add": {"room": "B 12", "patient": "Ada"}}
+    async with served(tmp_path, redact=rules) as to:
+        one, other = await ask(to.alice, "a"), await ask(to.alice, "b")
+        answer = await to.alice.post(f"{LIST}/{one}/tags", json=change)
+        assert {"room": "B **", "patient": "***"} == answer.json()["tags"]
+        await to.alice.post(f"{LIST}/tags", json={"ids": [other], **change})
+        answer = await to.alice.get(f"{LIST}/{other}")
+        assert {"room": "B **", "patient": "***"} == answer.json()["tags"]
+
+
 async def test_what_is_removed_is_gone(tmp_path: Path) -> None:
     async with served(tmp_path) as to:
         gone, stays = await ask(to.alice, "goes"), await ask(to.alice, "stays")
@@ -42,6 +59,39 @@ async def test_what_is_removed_is_gone(tmp_path: Path) -> None:
             await to.alice.post(f"{LIST}/{gone}/tags", json={}),
         ):
             assert (404, "not_found", None) == refusal(answer)
+
+
+@pytest.mark.parametrize("several", [False, True])
+async def test_no_byte_of_what_is_removed_is_left(
+    tmp_path: Path, *, several: bool
+) -> None:
+    """Of prompt, answer, tag and model; in the file, its log and its index."""
+    draw = random.Random(several)
+    words = [draw.randbytes(8).hex() for _ in range(4)]
+
+    def left() -> list[str]:
+        files = [it.read_bytes() for it in tmp_path.iterdir() if it.is_file()]
+        return [word for word in words if any(word.encode() in it for it in files)]
+
+    async with served(tmp_path) as to:
+        prompt, *more, model = words
+        gone = [
+            await ask(to.alice, f"{prompt} {n}", tags=f"t={word}", model=f"m-{model}")
+            for n, word in enumerate(more)
+        ]
+        stays = await ask(to.alice, "stays")
+        assert gone[:1] == await ids(to.alice, f"tag.t:{more[0]}")
+        assert words == left()
+        if several:
+            answer = await to.alice.post(f"{LIST}/delete", json={"ids": gone})
+            assert 2 == answer.json()["changed"]
+        else:
+            for name in gone:
+                assert 200 == (await to.alice.delete(f"{LIST}/{name}")).status_code
+        with anyio.fail_after(60):
+            while left():  # noqa: ASYNC110  files tell nobody
+                await anyio.sleep(0.05)
+        assert [stays] == await ids(to.alice)
 
 
 async def test_nobody_changes_what_another_recorded(tmp_path: Path) -> None:

@@ -53,6 +53,17 @@ async def test_it_has_every_route_and_nothing_else(tmp_path: Path) -> None:
         assert len(names) == len(set(names))
 
 
+async def test_it_says_what_it_leaves_out(tmp_path: Path) -> None:
+    async with served(tmp_path) as to:
+        told = (await to.nobody.get("/api/openapi.json")).json()
+        assert (
+            "`/api/upkeep`, and what is below it, is not" in told["info"]["description"]
+        )
+        ours = {path for path in OUTSIDE if path.startswith("/api/")}
+        below = {path for path in ours if path.startswith("/api/upkeep")}
+        assert {"/api/openapi.json"} == ours - below
+
+
 async def test_all_it_refers_to_is_in_it(tmp_path: Path) -> None:
     async with served(tmp_path) as to:
         told = (await to.nobody.get("/api/openapi.json")).json()

@@ -40,6 +40,17 @@ def test_filters_count_part_of_it(file: Recorded) -> None:
     assert " to 1" not in out("stats", "--db", file.db, *flags)
 
 
+def test_what_is_named_twice_is_one_column(file: Recorded) -> None:
+    flags = ("--by", "day,model,day", "status:429")
+    (heading, *_) = out("stats", "--db", file.db, *flags).splitlines()
+    assert 1 == heading.count("day (UTC)")
+    twice, once = (
+        json.loads(out("stats", "--json", "--db", file.db, *told))["groups"]
+        for told in (flags, ("--by", "day,model", "status:429"))
+    )
+    assert once == twice
+
+
 def test_sums_by_a_tag_and_times(file: Recorded) -> None:
     flags = ("--by", "tag.name, state", "status:200")
     groups = json.loads(out("stats", "--json", "--db", file.db, *flags))["groups"]
@@ -65,13 +76,24 @@ def test_cost_follows_the_table_and_says_what_it_does_not_know(
         by_model["m-1-served"]["cost"], by_model["m-1-served"]["unpriced"]
     )  # fmt: skip
     assert (0.0, 0) == (by_model["m-429"]["cost"], by_model["m-429"]["unpriced"])
-    assert {"date": "2026-01-02", "currency": "EUR"} == document["prices"]
+    assert {"date": "2026-01-02", "currency": "EUR", "checked": True} == (
+        document["prices"]
+    )
     text = out("stats", "--db", file.db, *flags)
     assert "15.0000+?" in text
     assert (
         "cost 15.0000 EUR at prices of 2026-01-02; of 3 exchanges it is unknown" in text
     )
     assert "unknown" in out("stats", "--db", file.db, "--by", "model")
+
+
+def test_the_prices_that_come_along_are_to_be_checked(file: Recorded) -> None:
+    text = out("stats", "--db", file.db)
+    table = Prices.read(None)
+    assert f"USD at prices of {table.date}, unchecked: see 'spiritsafe prices'" in text
+    document = json.loads(out("stats", "--json", "--db", file.db))
+    assert not document["prices"]["checked"]
+    assert "check them before you go" in out("prices")
 
 
 def test_the_table_that_is_printed_is_one_that_can_be_given(tmp_path: Path) -> None:

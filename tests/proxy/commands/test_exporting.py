@@ -12,6 +12,7 @@ from storage.recorder import Recorder
 from tests.proxy.commands.conftest import Recorded
 from tests.proxy.commands.recording import PROGRAM, complaint, out, spiritsafe
 from tests.storage.make import chat, clock, exchange
+from tests.storage.test_reasks import ERROR, attempt, links
 
 FORM = ("export", "--format", "openai-chat")
 
@@ -46,9 +47,36 @@ def test_what_cannot_be_written_or_is_no_format_is_a_sentence(
     assert "name another file with --out" in complaint(
         *FORM, "--out", nowhere, "--db", file.db, code=3
     )
-    assert "write openai-chat" in complaint(
+    assert "write openai-chat, openai-dpo" in complaint(
         "export", "--format", "x", "--db", file.db, code=2
     )
+
+
+def test_answers_set_right_become_preference_pairs(tmp_path: Path) -> None:
+    """Of three attempts one line: the first answer and the last, for the first prompt."""
+    asked = [("user", "q")]
+    first = attempt(*asked, answer="{}")
+    asked += [("assistant", "{}"), ("user", ERROR)]
+    second = attempt(*asked, answer="[]")
+    asked += [("assistant", "[]"), ("user", ERROR)]
+    third = attempt(*asked, answer='{"name":"a"}', verdict="valid")
+    db = tmp_path / "s.db"
+    asyncio.run(links(db, first, second, third))
+    done = spiritsafe("export", "--format", "openai-dpo", "--db", db)
+    assert {
+        "input": {"messages": [{"role": "user", "content": "q"}]},
+        "preferred_output": [{"role": "assistant", "content": '{"name":"a"}'}],
+        "non_preferred_output": [{"role": "assistant", "content": "{}"}],
+    } == json.loads(done.stdout)
+    assert [
+        "1 lines from 3 exchanges.",
+        "Left out: 1 do not ask again for what was answered wrongly.",
+        "Left out: 1 asked again, and no valid answer came.",
+    ] == done.stderr.decode().splitlines()[:3]
+    assert 0 == spiritsafe("rm", first.id, "--db", db).returncode
+    done = spiritsafe("export", "--format", "openai-dpo", "--db", db)
+    assert b"" == done.stdout
+    assert "1 are kept without content" in done.stderr.decode()
 
 
 async def fill(db: Path, count: int) -> None:

@@ -2,12 +2,17 @@
 
 import asyncio
 import json
+import os
+import pty
 import shutil
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
+from proxy.commands.wishing import fulfil
 from proxy.housekeeping import PATH
 from proxy.said import said
 from storage.engines import owner
@@ -15,6 +20,7 @@ from storage.index.behind import catch_up
 from storage.index.file import index_path
 from storage.reading import open_library
 from storage.verify import Finding, verify
+from storage.wishes import Wish
 from tests.living import RawClient, living_proxy
 from tests.proxy.commands.recording import complaint, out, recorded, script, spiritsafe
 from tests.scripted_upstream import scripted_upstream
@@ -62,6 +68,17 @@ def test_tags_are_changed(file: tuple[Path, dict[str, str]]) -> None:
     assert tagged == set(ids.values()) - {ids["refused"]}
 
 
+RULE = '[[redact]]\nname = "digits"\npattern = "[0-9]+"\n'
+
+
+def test_tags_given_later_are_masked(file: tuple[Path, dict[str, str]]) -> None:
+    db, ids = file
+    (db.parent / "spiritsafe.toml").write_text(RULE)
+    tag = ("tag", ids["plain"], "--add", "card=no 4711", "--db", db)
+    assert 0 == spiritsafe(*tag, folder=db.parent).returncode
+    assert rows(db)[ids["plain"]]["card"] == "no ****"
+
+
 def test_what_is_removed_leaves_no_byte(file: tuple[Path, dict[str, str]]) -> None:
     db, ids = file
     assert b"stream please" in held(db)
@@ -73,13 +90,41 @@ def test_what_is_removed_leaves_no_byte(file: tuple[Path, dict[str, str]]) -> No
     assert b"once more" in data
 
 
-def test_the_index_forgets_it_too(file: tuple[Path, dict[str, str]]) -> None:
+def test_long_work_on_the_file_shows_on_a_terminal(
+    file: tuple[Path, dict[str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    db, _ = file
+    ours, theirs = pty.openpty()
+    monkeypatch.setattr("proxy.commands.printing.SHOWN_AFTER_S", 0)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    with (
+        os.fdopen(theirs, "w") as terminal,
+        os.fdopen(ours, "rb", buffering=0) as screen,
+    ):
+        monkeypatch.setattr("sys.stderr", terminal)
+        assert 2 == fulfil(db, Wish(do="remove", seqs=[1, 2])).removed
+        terminal.write("end")
+        terminal.flush()
+        seen = b""
+        while b"end" not in seen:
+            seen += screen.read(4096)
+        assert b"changing the file" in seen
+        monkeypatch.undo()
+
+
+@pytest.mark.parametrize("how", ["rm", "prune"])
+def test_the_index_forgets_it_too(file: tuple[Path, dict[str, str]], how: str) -> None:
     db, ids = file
+    out("tag", ids["tools"], "--add", "keysecret=valuesecret", "--db", db)
     assert list(catch_up(db, said))
-    words = index_path(db).read_bytes()
-    assert b"weather" in words or b"rain" in words
-    out("rm", ids["tools"], "--db", db)
-    for gone in (b"weather", b"rain"):
+    index = index_path(db).read_bytes()
+    assert b"weather" in index or b"rain" in index
+    assert b"valuesecret" in index
+    if how == "rm":
+        out("rm", ids["tools"], "--db", db)
+    else:
+        out("prune", "--rows-days", "1e-9", "--db", db)
+    for gone in (b"weather", b"rain", b"keysecret", b"valuesecret"):
         assert gone not in held(db)
 
 
@@ -121,6 +166,9 @@ def test_prune_takes_what_is_old(file: tuple[Path, dict[str, str]]) -> None:
         (("tag", "ex_0", "--add", "x=a\nb"), 2, "up to 512"),
         (("prune", "--rows-days", "-1"), 2, "--rows-days"),
         (("prune", "--rows-days", "nan"), 2, "--rows-days"),
+        (("prune", "--rows-days", "1e300"), 2, "--rows-days: the most is 36500"),
+        (("prune", "--bodies-days", "inf"), 2, "--bodies-days: the most is 36500"),
+        (("prune", "--most-bytes", "9" * 400), 2, "--most-bytes: the most is"),
     ],
 )
 def test_what_cannot_be_is_told(
@@ -143,14 +191,20 @@ def test_a_server_that_owns_the_file_does_it(tmp_path: Path, where: str) -> None
     async def serve() -> None:
         async with (
             scripted_upstream(script) as upstream,
-            living_proxy(db, upstream.url, listen=listen, reserve_bytes=0),
+            living_proxy(
+                *(db, upstream.url),
+                listen=listen,
+                reserve_bytes=0,
+                redact=({"name": "digits", "pattern": "[0-9]+"},),
+            ),
         ):
             beside = db.with_name("a.db.owner")
             assert beside.stat().st_mode & 0o777 == 0o600
             removed = await asyncio.to_thread(out, "rm", ids["plain"], "--db", db)
             assert removed.startswith("1 removed")
-            tag = ("tag", ids["tools"], "--add", "a=b", "--db", db)
+            tag = ("tag", ids["tools"], "--add", "a=b4", "--db", db)
             await asyncio.to_thread(out, *tag)
+            assert rows(db)[ids["tools"]]["a"] == "b*"
             assert b"answer to hi" not in held(db)
             again = ("rm", ids["plain"], "--db", db)
             told = await asyncio.to_thread(complaint, *again, code=1)
@@ -160,6 +214,34 @@ def test_a_server_that_owns_the_file_does_it(tmp_path: Path, where: str) -> None
             assert rows(db) == {}
 
     asyncio.run(serve())
+
+
+def test_a_file_of_an_older_version_is_told_of(tmp_path: Path) -> None:
+    """A server cannot clean it, and says so; a command alone writes it anew first."""
+    db = tmp_path / "a.db"
+    ids = recorded(db)
+    with closing(sqlite3.connect(db)) as connection:
+        connection.execute("PRAGMA journal_mode = DELETE")
+        connection.execute("PRAGMA auto_vacuum = NONE")
+        connection.execute("VACUUM")
+
+    async def serve() -> None:
+        async with (
+            scripted_upstream(script) as upstream,
+            living_proxy(db, upstream.url, reserve_bytes=0),
+        ):
+            for command in (("rm", ids["plain"]), ("prune", "--bodies-days", "1")):
+                asked = (*command, "--db", db)
+                done = await asyncio.to_thread(spiritsafe, *asked)
+                assert done.returncode == 1
+                assert b"run 'spiritsafe prune' once" in done.stderr
+            assert ids["plain"] not in rows(db)
+
+    asyncio.run(serve())
+    assert "run 'spiritsafe prune' once" in " ".join(out("doctor", "--db", db).split())
+    out("prune", "--db", db)
+    assert "prune" not in out("doctor", "--db", db)
+    assert b"answer to hi" not in held(db)
 
 
 def test_only_who_reads_the_owner_file_may_ask(tmp_path: Path) -> None:

@@ -41,6 +41,17 @@ def test_rows_come_newest_first(file: Recorded) -> None:
     assert NAMES[:-3:-1] == listed(file, "--limit", "2")
 
 
+@pytest.mark.parametrize("command", [("list",), ("search", "ans*")])
+def test_a_list_that_is_cut_says_so_beside_it(
+    file: Recorded, command: tuple[str, ...]
+) -> None:
+    cut = spiritsafe(*command, "--limit", "1", "--json", "--db", file.db)
+    assert 1 == len(cut.stdout.splitlines())
+    assert b"there is more" in cut.stderr
+    assert b"" == spiritsafe(*command, "--db", file.db).stderr
+    assert b"" == spiritsafe(*command, "--limit", "7", "--db", file.db).stderr
+
+
 def test_pages_follow_one_another_by_id_or_its_start(file: Recorded) -> None:
     third = file.ids[NAMES[2]]
     assert NAMES[1::-1] == listed(file, "--before", third)

@@ -1,9 +1,15 @@
 """`show`: by any id, for people, for programs, and the exact bytes."""
 
+import asyncio
 import json
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
+from proxy.api import models
+from proxy.commands import rows
+from storage.recorder import Recorder
 from tests.proxy.commands.conftest import Recorded
 from tests.proxy.commands.recording import (
     REQUESTS,
@@ -13,6 +19,9 @@ from tests.proxy.commands.recording import (
     spiritsafe,
 )
 from tests.scripted_upstream import DONE, completion, delta
+from tests.storage.make import clock, exchange
+from tests.storage.test_judgements import TOLD
+from tests.storage.test_recorder import keep
 
 
 def shown(file: Recorded, name: str, *flags: str) -> str:
@@ -112,6 +121,44 @@ def test_s41_recorded_text_steers_no_terminal(file: Recorded, flags: list[str]) 
     text = shown(file, "hostile", *flags)
     assert "[bold]x[/]" in text
     assert [] == [steering for steering in STEERING if steering in text]
+
+
+def test_verdicts_and_their_faults_are_told(tmp_path: Path) -> None:
+    made = exchange(**TOLD)
+
+    async def run() -> None:
+        async with Recorder.open(tmp_path / "a.db", clock=clock) as recorder:
+            await keep(recorder, made)
+
+    asyncio.run(run())
+    text = out("show", made.id, "--db", tmp_path / "a.db")
+    for line in (
+        "verdict    invalid at /price",
+        "judged     invalid: /choices/0/message/content by invoice@2 (binding:7)",
+        '- /price: "SECRET" is not a number (/properties/price/type)',
+        "- the whole: the rest (/required)",
+        "judged     unchecked unknown_schema: /choices/0/message/tool_calls/0",
+    ):
+        assert line in text
+    told = json.loads(out("show", made.id, "--db", tmp_path / "a.db", "--json"))
+    assert told["judgements"][0] == {
+        "slot": "/choices/0/message/content",
+        "schema": "invoice@2",
+        "digest": "64" * 32,
+        "why": "binding:7",
+        "verdict": "invalid",
+        "reason": "",
+        "judged_at": rows.moment(made.ended_at),
+        "faults": [
+            {
+                "at": "/price",
+                "rule": "/properties/price/type",
+                "message": '"SECRET" is not a number',
+            },
+            {"at": "", "rule": "/required", "message": "the rest"},
+        ],
+    }
+    assert models.Exchange.model_validate(told).judgements[1].faults == []
 
 
 def test_an_unknown_body_is_wrong_use(file: Recorded) -> None:

@@ -80,6 +80,30 @@ async def test_lists_are_paged_by_the_id_of_their_last_item(tmp_path: Path) -> N
         assert (404, None, "not_found") == (await here.get("?after=nothing")).error
 
 
+async def test_metadata_of_an_update_is_masked(tmp_path: Path) -> None:
+    rules = ({"name": "digits", "pattern": "[0-9]+"},)
+    async with reading(tmp_path, redact=rules) as here:
+        name = await here.chat("hi")
+        asked = {"metadata": {"card": "no 4711"}}
+        answer = await here.ask("POST", f"{PATH}/{name}", asked)
+    assert {"card": "no ****"} == answer.json["metadata"]
+
+
+async def test_a_page_goes_on_behind_a_removed_item_for_who_saw_it(
+    tmp_path: Path,
+) -> None:
+    """What another one was shown is as unknown as what never was."""
+    async with reading(tmp_path) as here:
+        names = [await here.chat(f"{n}") for n in range(4)]
+        assert names[:2] == await here.ids("?limit=2")
+        assert 200 == (await here.ask("DELETE", f"{PATH}/{names[1]}")).status
+        assert names[2:] == await here.ids(f"?after={names[1]}")
+        bobs = await here.get(f"?after={names[1]}", key=BOB)
+        never = await here.get("?after=nothing", key=BOB)
+    assert (404, None, "not_found") == bobs.error
+    assert never.body == bobs.body.replace(names[1].encode(), b"nothing")
+
+
 async def test_a_page_of_large_completions_ends_early(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -148,7 +172,8 @@ async def test_an_update_replaces_the_metadata(tmp_path: Path) -> None:
 
 async def test_a_deleted_completion_is_gone_from_lists_and_file(tmp_path: Path) -> None:
     async with reading(tmp_path) as here:
-        name = await here.chat("the DELETED prompt")
+        tags = {"task": "DELETED tag"}
+        name = await here.chat("the DELETED prompt", tags=tags)
         kept = await here.chat("kept")
         assert [] != holding(tmp_path, b"DELETED")
         told = await here.ask("DELETE", f"{PATH}/{name}")

@@ -226,7 +226,7 @@ async def test_who_goes_on_from_a_response_waits_for_no_reader(
         if not done.is_set():
             both.wait(30)
         done.wait(30)
-        return {}
+        return {}, None
 
     monkeypatch.setattr(completions, "listed", slow)
     async with reading(tmp_path, tokens=TOKENS) as here, asyncio.TaskGroup() as tasks:
@@ -294,3 +294,46 @@ async def test_s06_a_wrong_token_does_nothing(
         await here.chat(key=ALICES)
         assert 1 == len(await here.ids(key=ALICES))
         assert [] == await here.ids(key=BOBS)
+
+
+@pytest.mark.parametrize("spelled", ["conv_1", {"id": "conv_1"}])
+async def test_where_our_key_opens_all_nobody_uses_anothers_conversation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelled: object
+) -> None:
+    """Neither to go on with it, nor at any path that names it."""
+    monkeypatch.setenv("HELD_KEY", "sk-held-0123456789abcdef")
+    async with reading(tmp_path, tokens=TOKENS) as here:
+        here.upstream.script = reads_back(200, b"{}")
+        await respond(here, key=ALICES, conversation=spelled)
+        asked = {"model": "m", "input": "repeat it", "conversation": spelled}
+        for record in ("on", "off"):
+            told = f"x-spiritsafe-record: {record}"
+            his = await here.ask("POST", "/v1/responses", asked, told, key=BOBS)
+            assert (400, "conversation", "conversation_not_found") == his.error
+        for path in (
+            "/v1/conversations/conv_1",
+            "/v1/conversations/conv_1/items?limit=9",
+            "/v1/Conversations//conv%5F1/items",
+            "/v1/%63onversations/conv_1/",
+        ):
+            his = await here.ask("GET", path, key=BOBS)
+            assert (400, "conversation", "conversation_not_found") == his.error
+            switch = ("upgrade: websocket", "connection: upgrade")
+            his = await here.ask("GET", path, None, *switch, key=BOBS)
+            assert (404, None, "not_found") == his.error
+        assert 1 == len(here.upstream.requests)
+        await here.ask("GET", "/v1/conversations/conv_1", key=ALICES)
+        await here.ask("POST", "/v1/conversations", {}, key=BOBS)
+        assert 3 == len(here.upstream.requests)
+        await respond(here, key=ALICES, conversation=spelled)
+        await respond(here, key=BOBS, conversation="conv_of_before")
+
+
+async def test_a_conversation_is_its_upstreams_where_callers_bring_their_keys(
+    tmp_path: Path,
+) -> None:
+    async with reading(tmp_path) as here:
+        await respond(here, key=ALICE, conversation="conv_1")
+        await respond(here, key=BOB, conversation="conv_1")
+        await here.ask("GET", "/v1/conversations/conv_1", key=BOB)
+        assert 3 == len(here.upstream.requests)

@@ -13,7 +13,6 @@ from proxy.stored.shapes import (
     input_items,
     messages,
     part_of,
-    read_request,
 )
 
 ITEMS: list[dict[str, Any]] = [{"id": name} for name in "abcde"]
@@ -96,11 +95,6 @@ def test_no_request_and_no_answer_is_too_odd(request: Any, answer: Any) -> None:
         request_id=None,
         metadata={},
     )
-
-
-def test_a_request_that_is_none_has_no_members() -> None:
-    for body in (b"", b"[]", b"\xff", b"[" * 100_000):
-        assert {} == read_request(body)
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,14 @@
 """The indexer: what is recorded, changed and removed is told so by the index."""
 
+import asyncio
+import random
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import closing, contextmanager
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -234,6 +239,33 @@ async def test_what_is_removed_is_in_no_byte_of_the_index(
         assert [] == main.execute("SELECT seq FROM changed").fetchall()
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+async def test_no_byte_of_a_removed_tag_is_left_where_rows_moved(
+    db: Path, recorder: Recorder, seed: int
+) -> None:
+    """`secure_delete` overwrites a row where it stands, and not where it stood."""
+    rng = random.Random(seed)
+    marks = [f"{rng.randrange(16**6):06x}-{n:03d}x" for n in range(150)]
+    for start in range(0, len(marks), 10):
+        some = marks[start : start + 10]
+        await keep(recorder, *(exchange(tags=tags_of(mark)) for mark in some))
+        await bring_up(db, recorder)
+    left = list(range(len(marks)))
+    rng.shuffle(left)
+    with read(db):  # while somebody has it open its log stays
+        while left:
+            seqs = [left.pop() + 1 for _ in range(min(len(left), 25))]
+            await recorder.change(partial(remove, seqs=seqs))
+            await bring_up(db, recorder)
+            data = kept_bytes(db)
+            told = [at for at, mark in enumerate(marks) if mark.encode() in data]
+            assert sorted(left) == told
+
+
+def tags_of(mark: str) -> dict[str, str]:
+    return {f"k{n}": f"{mark}{' pad' * (n * 7 % 40)}" for n in range(12)}
+
+
 async def test_rows_that_came_since_are_not_told(db: Path, recorder: Recorder) -> None:
     await keep(recorder, exchange())
     await bring_up(db, recorder)
@@ -264,6 +296,27 @@ async def test_an_index_of_no_use_is_made_again(
     await bring_up(db, recorder)
     assert ([1], []) == find(db, Words("hello"))
     assert 0o600 == path.stat().st_mode & 0o777
+
+
+LOCK = """
+import fcntl, sys
+with open(sys.argv[1], "rb+") as file:
+    fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB, 510, 0x40000002)
+"""
+
+
+async def test_an_index_opened_once_more_keeps_the_locks_of_its_readers(
+    db: Path, recorder: Recorder
+) -> None:
+    """Else another process may take the log away under them (howtocorrupt.html, 2.2)."""
+    await keep(recorder, exchange())
+    await bring_up(db, recorder)
+    with read(db) as index:
+        index.connection.execute("SELECT * FROM fields").fetchall()
+        await bring_up(db, recorder)
+        command = (sys.executable, "-c", LOCK, str(index_path(db)))
+        done = await asyncio.to_thread(subprocess.run, command, capture_output=True)
+        assert b"BlockingIOError" in done.stderr
 
 
 async def test_an_older_copy_of_the_file_gets_an_index_of_its_own(db: Path) -> None:

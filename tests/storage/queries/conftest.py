@@ -62,7 +62,11 @@ def made() -> list[Exchange]:
             error=some([b"{}", None]),
             created_at=NOW_AT + at,
             ended_at=some([None, NOW_AT + at + 1_999_999, NOW_AT + at + 2_000_000]),
-            tags={key: some(naive.TEXTS) for key in naive.KEYS if some([True, False])},
+            tags={
+                key: some([*naive.TEXTS, ""])
+                for key in naive.KEYS
+                if some([True, False])
+            },
             prompt_preview=some(naive.SENTENCES),
             answer_preview=some([*naive.SENTENCES, *naive.TOOLS]),
         )

@@ -144,13 +144,15 @@ def _glob(text: str, at: int, end: int) -> str:
     return "".join(spelled_text[:at]) + "*" + "".join(spelled_text[len(text) - end :])
 
 
-_names = st.sampled_from(TEXT_FIELDS) | st.sampled_from([f"tag.{key}" for key in KEYS])
+_tags = st.sampled_from([f"tag.{key}" for key in KEYS])
+_names = st.sampled_from(TEXT_FIELDS) | _tags
 _texts = st.sampled_from(TEXTS)
 _words = st.sampled_from(
     [word for sentence in SENTENCES for word in re.findall("[A-Za-z]+", sentence)]
 )
 _leaves: st.SearchStrategy[Node] = st.one_of(
     st.builds(Term, _names, st.just("="), _texts),
+    st.builds(Term, _tags, st.just("="), st.just("")),
     st.builds(
         Term,
         _names,

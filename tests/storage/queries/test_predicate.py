@@ -46,7 +46,7 @@ def test_an_id_is_named_whole_by_its_start_or_by_its_completion(shelf: Shelf) ->
     assert [one.id] == found(shelf, f"id:{one.completion_id}")
     assert one.id in found(shelf, f"id:{one.id[:-1]}")
     assert [one.id] == found(shelf, f"thread:{one.id}")
-    assert [] == found(shelf, "id:ex_* or id:%")
+    assert [] == found(shelf, 'id:"ex_*" or id:%')
 
 
 def test_a_field_that_no_language_has_is_a_mistake_of_ours(shelf: Shelf) -> None:

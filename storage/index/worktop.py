@@ -4,14 +4,14 @@ from pathlib import Path
 
 from storage.engines.sqlite import open_reader
 from storage.index.blocks import Block, Fields
-from storage.index.file import index_path, open_writer, remove, scrub
+from storage.index.file import index_path, open_writer, remove
 from storage.index.progress import Progress
 
 # Rows under way and those whose words are indexed seldom lie in one block.
 _MOST_BLOCKS = 2
 
 
-class Shelf:
+class Worktop:
     """One index open to write, and its database open to read.
 
     To be thrown away when a step fails: what it holds may not be in the file.
@@ -32,7 +32,6 @@ class Shelf:
         self._files = _files(database)
         self._database = database
         self.fields = Fields(self.index)
-        self.clean = False  # whether the log holds nothing of what was removed
         self._blocks: dict[int, Block] = {}
 
     @property
@@ -52,11 +51,6 @@ class Shelf:
     def stale(self) -> bool:
         """Whether one of the two files is no longer at its place."""
         return _files(self._database) != self._files
-
-    def scrub(self) -> bool:
-        """See to it that the log holds nothing of what was removed."""
-        self.clean = self.clean or scrub(self.index)
-        return self.clean
 
     def close(self) -> None:
         """Close both files."""

@@ -1,0 +1,34 @@
+"""The command line of what `spiritsafe schema` does with recordings: passes on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Db = Annotated[Path | None, typer.Option("--db", help="The file of recordings.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For a program.")]
+Where = Annotated[str, typer.Option(help="A filter, such as tag.task:invoices.")]
+
+cli = typer.Typer(no_args_is_help=True, rich_markup_mode=None)
+
+
+def judge(
+    name: Annotated[str, typer.Argument(help="invoice@2, invoice, or a file.")],
+    *,
+    where: Where = "",
+    tool: Annotated[str, typer.Option(help="Only the calls of this one.")] = "",
+    apply: Annotated[
+        bool, typer.Option("--apply", help="Keep the verdicts, beside the old ones.")
+    ] = False,
+    as_json: AsJson = False,
+    db: Db = None,
+) -> None:
+    """Judge what was recorded by a schema, and count what would not pass."""
+    from proxy.commands import judging
+
+    judging.judge_recorded(
+        db, name, where=where, tool=tool, apply=apply, as_json=as_json
+    )
+
+
+cli.command("test")(judge)

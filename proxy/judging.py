@@ -1,0 +1,169 @@
+"""Has a sealed answer judged, and says what follows from its verdict.
+
+After the last chunk was relayed and before the commit, so that no token waits for it
+and the verdict is in the transaction of its exchange.
+"""
+
+import asyncio
+
+import msgspec
+
+from proxy.answer import assemble
+from proxy.decode import decode
+from proxy.errors import MismatchError
+from proxy.repair import asking_again, summed
+from proxy.schemas.applying import Judging, may_hold
+from proxy.schemas.judge import Judge, Question, summary
+from proxy.seal import is_short, received
+from proxy.stitch.values import write_json
+from proxy.tape import Tape
+from storage.records import Exchange, HeaderPairs, Json, Judgement
+
+NOTHING_READ: dict[str, dict[str, Json]] = {
+    "chat": {"choices": [{"message": {"content": None}}]},
+    "completions": {"choices": [{"text": ""}]},
+    "responses": {"output": []},
+}
+"""What stands for an answer of which only a part is kept."""
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """An exchange with its verdict, and what follows from it.
+
+    Shapes: `told` are headers for the client; `refusal` is what it gets in the place of
+    the answer; `again` is the body that asks again, and then the client gets neither.
+    """
+
+    exchange: Exchange
+    told: HeaderPairs = ()
+    refusal: MismatchError | None = None
+    again: bytes | None = None
+
+
+async def judged(
+    tape: Tape, exchange: Exchange, judge: Judge, *, goes_on: bool
+) -> Outcome:
+    """Judge an exchange whose plan says what applies.
+
+    Shapes: `goes_on` says whether the answer waits still, and somebody for it.
+    """
+    judging = tape.plan.judging
+    if judging is None:
+        return Outcome(exchange=exchange)
+    asked = _attempts(tape, exchange, judging)
+    answer = await _answer(tape, exchange, judging)
+    if answer is None:
+        return Outcome(exchange=exchange, told=asked)
+    ended = exchange.state == "complete"
+    judgements = await judge.ask(
+        Question(
+            endpoint=tape.endpoint,
+            request=_request(tape),
+            answer=answer,
+            complete=ended,
+            status=exchange.status,
+            bound=judging.bound,
+            kept=tape.whole,
+        )
+    )
+    again = refusal = None
+    flags = exchange.flags
+    if goes_on and ended and judging.refuses and any(map(_is_wrong, judgements)):
+        if tape.attempt.number <= judging.attempts and judging.policy == "repair":
+            again = asking_again(tape.endpoint, tape.request, answer, judgements)
+        if again is None:
+            refusal = _mismatch(judgements)
+        flags = (*flags, "enforced" if again is None else "asked_again")
+    exchange = _with(exchange, judgements, tape.key)
+    return Outcome(
+        exchange=msgspec.structs.replace(exchange, flags=flags),
+        told=_told(exchange) + asked,
+        refusal=refusal,
+        again=again,
+    )
+
+
+async def _answer(
+    tape: Tape, exchange: Exchange, judging: Judging
+) -> dict[str, Json] | None:
+    """Return the assembled answer, where there can be anything to judge in it."""
+    if not 200 <= exchange.status < 400:
+        return None
+    coded = tape.header(b"content-encoding")
+    if not coded and not may_hold(judging, b"".join(tape.chunks)):
+        return None
+    whole = received(tape, ended_clean=exchange.state == "complete")
+    if is_short(tape):
+        answer = assemble(tape.endpoint, **whole)
+    else:
+        answer = await asyncio.to_thread(assemble, tape.endpoint, **whole)
+    if answer is None and not tape.whole:
+        return NOTHING_READ.get(tape.endpoint)  # its beginning tells as much
+    return answer
+
+
+def _request(tape: Tape) -> bytes:
+    for name, coding in tape.request_headers:
+        if name == b"content-encoding":
+            return decode(tape.request, coding.strip().lower()).data
+    return tape.request
+
+
+def _with(
+    exchange: Exchange, judgements: tuple[Judgement, ...], key: bytes | None
+) -> Exchange:
+    """Return an exchange with its verdict; what quotes it only where that is kept."""
+    if not exchange.content_kept:
+        judgements = tuple(_bare(judgement, key) for judgement in judgements)
+    schema, verdict, error_path = summary(judgements)
+    return msgspec.structs.replace(
+        exchange,
+        judgements=judgements,
+        schema=schema,
+        verdict=verdict,
+        error_path=error_path,
+    )
+
+
+def _bare(judgement: Judgement, key: bytes | None) -> Judgement:
+    holds_key = key is not None and key in judgement.schema.encode()
+    return msgspec.structs.replace(
+        judgement, faults=(), schema="" if holds_key else judgement.schema
+    )
+
+
+def _is_wrong(judgement: Judgement) -> bool:
+    return judgement.verdict == "invalid"
+
+
+def _told(exchange: Exchange) -> HeaderPairs:
+    if exchange.verdict is None:
+        return ()
+    return ((b"x-spiritsafe-verdict", exchange.verdict.encode()),)
+
+
+def _attempts(tape: Tape, exchange: Exchange, judging: Judging) -> HeaderPairs:
+    """Return how often was asked, and what that cost in all, under `repair`."""
+    if judging.policy != "repair":
+        return ()
+    usage = msgspec.structs.asdict(summed(tape.attempt.usage, exchange.usage))
+    known = {name: count for name, count in usage.items() if count is not None}
+    return (
+        (b"x-spiritsafe-attempts", b"%d" % tape.attempt.number),
+        (b"x-spiritsafe-usage", write_json(known)),
+    )
+
+
+def _mismatch(judgements: tuple[Judgement, ...]) -> MismatchError:
+    """Return the error that a client gets in the place of an invalid answer."""
+    faults = [
+        {"slot": one.slot, "schema": one.schema, **msgspec.structs.asdict(fault)}
+        for one in judgements
+        for fault in one.faults
+    ]
+    first = next(one for one in judgements if one.verdict == "invalid")
+    return MismatchError(
+        f"The answer is not what the schema '{first.schema}' describes; "
+        "error.faults tells where.",
+        faults,
+    )

@@ -1,0 +1,133 @@
+"""Judges heavy cases in a process of its own, which is killed when it takes too long.
+
+jsonschema-rs holds the interpreter's lock and cannot be stopped, so a thread would not
+do; and what ends that process does not end the proxy.
+"""
+
+import asyncio
+import os
+import signal
+import sys
+from asyncio import StreamReader, StreamWriter
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+
+from proxy.schemas.cases import Case
+from proxy.schemas.finding import Found
+from proxy.schemas.works import HEAD_BYTES, Word, packed, words, work
+
+START_S = 30.0
+"""For a process to start, on a machine that does a lot else."""
+
+WAITS_PER_LIMIT = 5
+"""Limits that a case waits for its turn at most."""
+
+MAX_WAITING = 64
+"""Cases that wait; further ones are not judged."""
+
+TOO_LONG = Found("unchecked", "took_too_long")
+
+
+class Aside:
+    """One process for heavy cases, started for the first one, and one case at a time.
+
+    Units: `limit_s` is for each case, its start not counted.
+    """
+
+    def __init__(self, *, limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._turn = asyncio.Lock()
+        self._waiting_count = 0
+        self._process: Process | None = None
+
+    async def find(self, case: Case) -> Found:
+        """Return what is found, `unchecked` where that took too long or too much."""
+        if self._waiting_count >= MAX_WAITING:
+            return TOO_LONG
+        self._waiting_count += 1
+        try:
+            async with asyncio.timeout(self._limit_s * WAITS_PER_LIMIT):
+                await self._turn.acquire()
+        except TimeoutError:
+            return TOO_LONG
+        finally:
+            self._waiting_count -= 1
+        try:
+            return await self._ask(case)
+        finally:
+            self._turn.release()
+
+    async def close(self) -> None:
+        """End the process."""
+        await self._end()
+
+    async def _ask(self, case: Case) -> Found:
+        """Return the last word on a case; one that says no more ends the process."""
+        so_far: Found | None = None
+        last = False
+        try:
+            into, out = await self._started()
+            async with asyncio.timeout(self._limit_s):
+                into.write(packed(work(case)))
+                await into.drain()
+                while not last:
+                    word = await _word(out)
+                    so_far, last = word.found, word.last
+        except TimeoutError:
+            return so_far or TOO_LONG
+        except (OSError, asyncio.IncompleteReadError):
+            return so_far or _death(await self._end())
+        finally:
+            if not last:
+                await asyncio.shield(self._end())
+        return so_far or TOO_LONG
+
+    async def _started(self) -> tuple[StreamWriter, StreamReader]:
+        """Return the ends of the process, once it is ready to be asked."""
+        if self._process is not None:
+            return _ends(self._process)
+        self._process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from proxy.schemas.works import serve; serve()",
+            str(self._limit_s),
+            stdin=PIPE,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            start_new_session=True,  # a Ctrl-C at a terminal is for the proxy
+        )
+        into, out = _ends(self._process)
+        async with asyncio.timeout(START_S):
+            await _word(out)
+        return into, out
+
+    async def _end(self) -> int:
+        """Kill the process, if there is one, and return how it ended."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.communicate()
+        return process.returncode or 0
+
+
+def _ends(process: Process) -> tuple[StreamWriter, StreamReader]:
+    if process.stdin is None or process.stdout is None:
+        raise BrokenPipeError  # pragma: no cover  it was started with both
+    return process.stdin, process.stdout
+
+
+async def _word(source: StreamReader) -> Word:
+    size_bytes = int.from_bytes(await source.readexactly(HEAD_BYTES), "big")
+    return words.decode(await source.readexactly(size_bytes))
+
+
+def _death(returncode: int) -> Found:
+    """Return what the end of the process says of the case that it was at."""
+    if returncode == -signal.SIGSEGV:  # the end of the stack
+        return Found("unchecked", "too_deep")
+    if returncode in {0, -signal.SIGALRM}:
+        return TOO_LONG
+    return Found("unchecked", "too_large")

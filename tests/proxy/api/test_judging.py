@@ -1,0 +1,69 @@
+"""Schemas tried on recordings through `/api`: the operator's, and nothing is touched."""
+
+import asyncio
+import json
+from pathlib import Path
+
+import pytest
+
+from proxy.api import registered
+from tests.proxy.api.served import ask, refusal, served
+
+pytestmark = pytest.mark.anyio
+
+PATH = "/api/schemas/words/versions/1/judgements"
+DOCUMENT = {"type": "string"}
+
+
+async def test_the_operator_tries_a_schema_and_may_keep_the_verdicts(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as to:
+        first = await ask(to.alice, "one", tags="task=a")
+        await ask(to.bob, "two", tags="task=b")
+        await to.console.put("/api/schemas/words", content=json.dumps(DOCUMENT))
+        answer = await to.console.post(PATH, json={"where": "tag.task:a"})
+        told = registered.Judgements.model_validate_json(answer.text)
+        assert ("words@1", False, 1, 0.0, {"invalid": 1}) == (
+            told.schema_name,
+            told.applied,
+            told.exchanges,
+            told.pass_ratio,
+            told.verdicts,
+        )
+        assert [("", [first])] == [(its.at, its.examples) for its in told.errors]
+        row = (await to.console.get(f"/api/exchanges/{first}")).json()
+        assert (None, []) == (row["verdict"], row["judgements"])
+        answer = await to.console.post(PATH, json={"apply": True})
+        assert 2 == answer.json()["judged"]
+        row = (await to.console.get(f"/api/exchanges/{first}")).json()
+        assert ("words@1", "invalid") == (row["schema"], row["verdict"])
+        assert "history" == row["judgements"][0]["why"]
+        found = await to.console.get("/api/exchanges?q=verdict:invalid+schema:words@1")
+        assert 2 == len(found.json()["data"])
+
+
+async def test_what_cannot_be_tried_is_refused(tmp_path: Path) -> None:
+    async with served(tmp_path) as to:
+        await to.console.put("/api/schemas/words", content=json.dumps(DOCUMENT))
+        answer = await to.alice.post(PATH, json={})
+        assert (403, "operator_only", None) == refusal(answer)
+        other = PATH.replace("/1/", "/2/")
+        answer = await to.console.post(other, json={})
+        assert 404 == refusal(answer)[0]
+        answer = await to.console.post(PATH, json={"where": "status:x"})
+        assert (400, "invalid_query", "where") == refusal(answer)
+        answer = await to.console.post(PATH, json={"wher": ""})
+        assert (400, "unknown_parameter", "wher") == refusal(answer)
+
+
+async def test_one_is_tried_at_a_time(tmp_path: Path) -> None:
+    async with served(tmp_path) as to:
+        await ask(to.alice, "one")
+        await to.console.put("/api/schemas/words", content=json.dumps(DOCUMENT))
+        answers = await asyncio.gather(
+            *(to.console.post(PATH, json={}) for _ in range(3))
+        )
+        statuses = sorted(answer.status_code for answer in answers)
+        assert [200, 503, 503] == statuses
+        assert 200 == (await to.console.post(PATH, json={})).status_code

@@ -1,0 +1,186 @@
+"""Hostile schemas and answers: each has its outcome, and nobody else waits for it."""
+
+import asyncio
+import contextlib
+import json
+import os
+import signal
+from collections.abc import AsyncIterator
+
+import msgspec
+import pytest
+
+from proxy.schemas import aside
+from proxy.schemas.judge import Judge, Question
+from storage.records import Json, Judgement
+from tests.proxy.schemas.hostile import SLOW_PATTERNS, TREE, chain, fan, nested
+from tests.proxy.schemas.questions import FORMAT, bound, chat, say
+
+pytestmark = pytest.mark.anyio
+
+LIMIT_S = 0.5
+
+
+@contextlib.asynccontextmanager
+async def judging(limit_s: float = 20) -> AsyncIterator[Judge]:
+    judge = Judge(limit_s=limit_s)
+    try:
+        yield judge
+    finally:
+        await judge.close()
+
+
+def asked(schema: Json, text: str) -> Question:
+    return msgspec.structs.replace(chat(say(text)), bound=(bound(schema),))
+
+
+async def answered(judge: Judge, schema: Json, text: str) -> Judgement:
+    (one,) = await judge.ask(asked(schema, text))
+    return one
+
+
+def process_of(judge: Judge) -> asyncio.subprocess.Process | None:
+    return judge._aside._process
+
+
+@pytest.mark.parametrize(
+    ("keyword", "text"), [("allOf", '"a"'), ("anyOf", "1"), ("oneOf", "1")]
+)
+async def test_what_unfolds_without_end_is_unchecked(keyword: str, text: str) -> None:
+    async with judging(LIMIT_S) as judge:
+        one = await answered(judge, fan(40, keyword), text)
+        assert ("unchecked", "took_too_long") == (one.verdict, one.reason)
+        assert process_of(judge) is None  # killed
+        assert "valid" == (await answered(judge, fan(12), '"a"')).verdict
+
+
+async def test_a_verdict_stays_though_its_faults_took_too_long() -> None:
+    async with judging(LIMIT_S) as judge:
+        one = await answered(judge, fan(20, "anyOf"), "1")
+        assert "invalid" == one.verdict
+        assert "To list the faults took too long." == one.faults[0].message
+
+
+async def test_answers_and_schemas_that_are_deep_together_are_unchecked() -> None:
+    async with judging() as judge:
+        recursive = chain(100, {"type": "object", "properties": {"a": {"$ref": "#"}}})
+        one = await answered(judge, recursive, nested(900))
+        assert ("unchecked", "too_deep") == (one.verdict, one.reason)
+        assert "valid" == (await answered(judge, TREE, nested(50))).verdict
+        one = await answered(judge, TREE, nested(50, "1"))
+        assert ("invalid", "/a" * 50) == (one.verdict, one.faults[0].at)
+
+
+@pytest.mark.parametrize("bracket", ["[", '{"a":'])
+async def test_an_answer_of_100_000_levels_is_unchecked(bracket: str) -> None:
+    async with judging() as judge:
+        one = await answered(judge, {}, bracket * 100_000)
+        assert ("unchecked", "too_deep") == (one.verdict, one.reason)
+
+
+async def test_an_answer_of_50_megabytes_is_unchecked() -> None:
+    async with judging() as judge:
+        one = await answered(judge, {}, f'"{"a" * 50_000_000}"')
+        assert ("unchecked", "too_large") == (one.verdict, one.reason)
+        assert process_of(judge) is None  # not even asked
+
+
+async def test_a_large_answer_is_judged_aside() -> None:
+    numbers = json.dumps(list(range(200_000)))
+    async with judging() as judge:
+        schema = {"items": {"type": "integer"}}
+        assert "valid" == (await answered(judge, schema, numbers)).verdict
+        one = await answered(judge, {"items": {"type": "string"}}, numbers)
+        assert ("invalid", ["/0"]) == (one.verdict, [fault.at for fault in one.faults])
+        assert process_of(judge) is not None
+
+
+async def test_many_faults_are_listed_aside() -> None:
+    async with judging() as judge:
+        numbers = json.dumps(list(range(5_000)))
+        one = await answered(judge, {"items": {"type": "string"}}, numbers)
+        assert [f"/{n}" for n in range(20)] == [fault.at for fault in one.faults]
+        assert process_of(judge) is not None
+
+
+@pytest.mark.parametrize(("pattern", "letter"), SLOW_PATTERNS)
+async def test_no_pattern_is_slow(pattern: str, letter: str) -> None:
+    async with judging() as judge:
+        one = await answered(judge, {"pattern": pattern}, f'"{letter * 50_000}!"')
+        assert one.verdict in {"valid", "invalid"}
+
+
+async def test_a_number_of_many_digits_is_unchecked() -> None:
+    async with judging() as judge:
+        one = await answered(judge, {}, "1" * 5000)
+        assert ("unchecked", "too_large") == (one.verdict, one.reason)
+
+
+async def test_half_a_surrogate_pair_reaches_the_process_aside() -> None:
+    async with judging() as judge:
+        one = await answered(judge, TREE, '{"a": "\ud800"}')
+        assert ("invalid", "/a") == (one.verdict, one.faults[0].at)
+        assert process_of(judge) is not None
+
+
+async def test_ordinary_answers_are_judged_while_a_heavy_one_is() -> None:
+    async with judging(LIMIT_S) as judge, asyncio.TaskGroup() as tasks:
+        heavy = tasks.create_task(answered(judge, fan(40), '"a"'))
+        await asyncio.sleep(0)
+        for _ in range(100):
+            (one,) = await judge.ask(chat(say('{"x": 1}'), **FORMAT))
+            assert "valid" == one.verdict
+            await asyncio.sleep(0)
+        assert not heavy.done()
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [
+        (signal.SIGSEGV, "too_deep"),
+        (signal.SIGKILL, "too_large"),
+        (signal.SIGABRT, "too_large"),
+        (signal.SIGALRM, "took_too_long"),
+    ],
+)
+async def test_what_ends_the_process_aside_leaves_its_case_unchecked(
+    number: int, reason: str
+) -> None:
+    async with judging() as judge:
+        await answered(judge, TREE, "{}")
+        process = process_of(judge)
+        assert process is not None
+        os.kill(process.pid, signal.SIGSTOP)
+        async with asyncio.TaskGroup() as tasks:
+            asking = tasks.create_task(answered(judge, TREE, "{}"))
+            await asyncio.sleep(0)
+            os.kill(process.pid, number)
+            os.kill(process.pid, signal.SIGCONT)
+        assert ("unchecked", reason) == (
+            asking.result().verdict,
+            asking.result().reason,
+        )
+        assert "valid" == (await answered(judge, TREE, "{}")).verdict
+
+
+async def test_who_stops_waiting_stops_the_process() -> None:
+    async with judging() as judge, asyncio.TaskGroup() as tasks:
+        await answered(judge, TREE, "{}")
+        process = process_of(judge)
+        assert process is not None
+        asking = tasks.create_task(answered(judge, fan(40), '"a"'))
+        await asyncio.sleep(0)
+        asking.cancel()
+        assert -signal.SIGKILL == await process.wait()
+
+
+async def test_no_more_than_some_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "MAX_WAITING", 1)
+    async with judging(LIMIT_S) as judge, asyncio.TaskGroup() as tasks:
+        asking = [
+            tasks.create_task(answered(judge, fan(40), '"a"')),
+            tasks.create_task(answered(judge, TREE, "{}")),
+            tasks.create_task(answered(judge, TREE, "{}")),
+        ]
+    outcomes = [one.result().verdict for one in asking]
+    assert ["unchecked", "valid", "unchecked"] == outcomes

@@ -1,0 +1,142 @@
+"""Schemas that are taken, and those that are refused with the place of the fault."""
+
+import json
+
+import pytest
+
+from proxy.schemas.compile import Compiled, Compiler
+from proxy.schemas.document import MAX_DEPTH, MAX_NODES, SchemaRefused, check
+from proxy.schemas.weight import weigh
+from storage.records import Json
+from tests.proxy.schemas.hostile import REMOTE, TREE, chain, dumped, fan, nested
+
+
+def refused(document: bytes) -> tuple[str, str]:
+    """Return message and pointer of a refusal."""
+    with pytest.raises(SchemaRefused) as caught:
+        Compiler().compiled(b"", document)
+    return caught.value.message, caught.value.path
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        True,
+        {},
+        TREE,
+        {"$ref": "#/$defs/a", "$defs": {"a": {"$anchor": "x"}, "b": {"$ref": "#x"}}},
+        {"$id": "http://x/y", "$ref": "http://x/y#/$defs/a", "$defs": {"a": {}}},
+        {"$id": "urn:x", "$ref": "#/$defs/a", "$defs": {"a": {}}},
+        {"$ref": "#/$defs/a~1b%25", "$defs": {"a/b%": {}}},
+        {"properties": {"$ref": {"type": "string"}, "enum": {"const": {"$ref": "x"}}}},
+        {"enum": [{"$ref": "http://x"}], "default": {"$ref": "y"}},
+        {"allOf": [{"$ref": "#/allOf/1"}, {}]},
+        {"$schema": "http://json-schema.org/draft-04/schema#", "id": "x"},
+    ],
+)
+def test_a_schema_within_itself_is_taken(schema: Json) -> None:
+    document = dumped(schema)
+    assert schema == check(document)
+    Compiled(schema, weigh(schema))
+
+
+@pytest.mark.parametrize("reference", REMOTE)
+def test_a_reference_out_of_the_document_is_refused(reference: str) -> None:
+    document = {"properties": {"a": {"items": {"$ref": reference}}}}
+    message, path = refused(dumped(document))
+    assert f"`{reference}` refers to something outside of the schema." == message
+    assert "/properties/a/items/$ref" == path
+
+
+def test_a_reference_to_nothing_is_refused() -> None:
+    message, path = refused(b'{"properties": {"a/b": {"$ref": "#/$defs/x"}}}')
+    assert "`#/$defs/x` refers to something that is not there." == message
+    assert "/properties/a~1b/$ref" == path
+
+
+def test_a_reference_to_no_anchor_is_refused() -> None:
+    message, _ = refused(b'{"properties": {"a": {"$ref": "#x"}}}')
+    assert "x" in message
+
+
+@pytest.mark.parametrize(
+    ("schema", "path"),
+    [
+        ({"properties": {"a": {"type": "strnig"}}}, "/properties/a/type"),
+        ({"required": "a"}, "/required"),
+        ({"items": {"minLength": -1}}, "/items/minLength"),
+        ({"$schema": "http://x.y/z"}, "/$schema"),
+        ([], ""),
+        (7, ""),
+    ],
+)
+def test_what_is_no_schema_is_refused(schema: Json, path: str) -> None:
+    assert path == refused(dumped(schema))[1]
+
+
+@pytest.mark.parametrize("pattern", ["(?=a)b", r"(a)\1", "(a", r"(\w{1,1000}){1,1000}"])
+def test_a_pattern_that_is_not_linear_or_too_large_is_refused(pattern: str) -> None:
+    message, path = refused(dumped({"properties": {"a": {"pattern": pattern}}}))
+    assert "linear time" in message
+    assert "/properties/a/pattern" == path
+
+
+@pytest.mark.parametrize("keyword", ["pattern", "patternProperties"])
+def test_a_long_pattern_is_refused(keyword: str) -> None:
+    pattern = "a" * 1001
+    inside: Json = pattern if keyword == "pattern" else {pattern: {}}
+    message, path = refused(dumped({"items": {keyword: inside}}))
+    assert "The pattern has more than 1000 characters." == message
+    assert f"/items/{keyword}" == path
+
+
+@pytest.mark.parametrize(
+    ("document", "message", "path"),
+    [
+        (b" " * (256 * 1024) + b"{}", "The schema has more than 256 KiB.", ""),
+        (b"\xff", "The schema is not UTF-8.", ""),
+        (b'{"a": 1, "a": 2}', 'Members occur more than once: "a".', ""),
+        (b'{"maximum": NaN}', "NaN is no number of JSON.", "/maximum"),
+        (b'{"const": "\\ud800"}', "Half of a surrogate pair stands alone.", "/const"),
+        (b"[" * 100_000, "The schema nests deeper than 64 levels.", ""),
+    ],
+)
+def test_what_is_out_of_bounds_is_refused(
+    document: bytes, message: str, path: str
+) -> None:
+    assert (message, path) == refused(document)
+
+
+def test_depth_and_nodes_are_bounded() -> None:
+    deep = nested(MAX_DEPTH - 1).replace('"a"', '"not"').encode()
+    assert check(deep)
+    message, path = refused(nested(MAX_DEPTH + 1).replace('"a"', '"not"').encode())
+    assert "The schema nests deeper than 64 levels." == message
+    assert "/not" * (MAX_DEPTH + 1) == path
+    message, _ = refused(json.dumps({"enum": list(range(MAX_NODES))}).encode())
+    assert "The schema has more than 5000 values." == message
+
+
+def test_a_message_is_cut() -> None:
+    message, _ = refused(dumped({"type": "x" * 1000}))
+    assert 301 == len(message)
+
+
+@pytest.mark.parametrize(
+    ("schema", "light"),
+    [
+        (True, True),
+        ({"properties": {f"p{n}": {"type": "string"} for n in range(200)}}, True),
+        (fan(5), True),
+        (fan(16), False),
+        (TREE, False),
+        (chain(10, {}), True),
+        (chain(1500, {}), False),
+        ({"$defs": {"a": {"$anchor": "x"}}, "$ref": "#x"}, False),
+        ({"pattern": "^.{1,5000}$"}, False),
+        ({"properties": {f"p{n}": {"pattern": "a"} for n in range(17)}}, False),
+        ({"properties": {f"p{n}": {"pattern": "a"} for n in range(16)}}, True),
+    ],
+)
+def test_what_unfolds_or_leads_back_is_not_light(schema: Json, light: bool) -> None:  # noqa: FBT001
+    assert light is weigh(check(dumped(schema))).light

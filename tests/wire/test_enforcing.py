@@ -1,0 +1,275 @@
+"""Policies: what becomes of an answer that its schema does not describe."""
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from storage.schemas import Policy, Rule
+from tests.scripted_upstream import (
+    DONE,
+    RawRequest,
+    Script,
+    Wire,
+    completion,
+    delta,
+)
+from tests.wire.judging import (
+    RIGHT,
+    TOOL,
+    WRONG,
+    asking,
+    calling,
+    registered,
+)
+from tests.wire.scene import CHAT_PATH, Scene, scene
+
+pytestmark = pytest.mark.anyio
+
+ALL = Rule(model="m-*")
+RESPONSES_PATH = "/v1/responses"
+
+
+async def asked(
+    it: Scene, body: bytes, *headers: str, path: str = CHAT_PATH
+) -> tuple[int, dict[str, str], bytes]:
+    async with it.client() as client:
+        await client.post(path, body, *headers)
+        status, told = await client.head()
+        return status, told, await client.body(told)
+
+
+def saying(*texts: str, wait: int = 0) -> Script:
+    """Answer with these texts, one after the other, and then with the last."""
+    left = list(texts)
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        text = left.pop(0) if len(left) > 1 else left[0]
+        if request.json.get("stream"):
+            await wire.events(delta(text[:6]), delta(text[6:], "stop"), DONE)
+        else:
+            await wire.answer(completion(text))
+
+    return script
+
+
+@pytest.mark.parametrize("policy", ["enforce", "repair"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_an_invalid_answer_becomes_an_error_that_says_where(
+    tmp_path: Path, policy: Policy, *, stream: bool
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy=policy, attempts=0)
+    async with scene(tmp_path, saying(WRONG)) as it:
+        status, headers, data = await asked(it, asking(stream=stream))
+        assert 502 == status
+        assert "answer_does_not_match_schema" == headers["x-spiritsafe-error"]
+        assert ("false", "invalid", "yes") == (
+            headers["x-should-retry"],
+            headers["x-spiritsafe-verdict"],
+            headers["x-spiritsafe-recorded"],
+        )
+        error = json.loads(data)["error"]
+        assert "answer_does_not_match_schema" == error["code"]
+        (fault,) = error["faults"]
+        assert ("/choices/0/message/content", "invoice@1", "/price") == (
+            fault["slot"],
+            fault["schema"],
+            fault["at"],
+        )
+        kept = await it.one()
+        assert headers["x-spiritsafe-id"] == kept.row.id
+        assert (200, "complete", "invalid") == (
+            kept.row.status,
+            kept.row.state,
+            kept.row.verdict,
+        )
+        assert "enforced" in kept.flags
+        assert WRONG[8:] in kept.answer.decode().replace("\\", "")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_valid_answer_passes_byte_for_byte(
+    tmp_path: Path, *, stream: bool
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="enforce")
+    async with scene(tmp_path, saying(RIGHT)) as it:
+        status, headers, data = await asked(it, asking(stream=stream))
+        assert (200, "valid") == (status, headers["x-spiritsafe-verdict"])
+        kept = await it.one()
+        assert (kept.answer, ()) == (data, kept.flags)
+
+
+@pytest.mark.parametrize(
+    ("answer", "verdict"),
+    [
+        ({"finish_reason": "length", "message": {"content": RIGHT[:5]}}, "truncated"),
+        ({"message": {"content": None, "refusal": "no"}}, "refused"),
+    ],
+)
+async def test_what_is_truncated_or_refused_passes(
+    tmp_path: Path, answer: dict[str, Any], verdict: str
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="enforce")
+    body = json.dumps({"id": "c", "choices": [{"index": 0, **answer}]}).encode()
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(body)
+
+    async with scene(tmp_path, script) as it:
+        status, headers, data = await asked(it, asking())
+        assert (200, body, verdict) == (status, data, headers["x-spiritsafe-verdict"])
+
+
+async def test_a_held_stream_that_breaks_off_is_an_error(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="enforce")
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.events(delta(RIGHT[:5]), end=False)
+        wire.close()
+
+    async with scene(tmp_path, script) as it:
+        status, headers, _ = await asked(it, asking(stream=True))
+        assert 502 == status
+        assert "upstream_truncated" in headers["x-spiritsafe-error"]
+        kept = await it.one()
+        assert ("incomplete", "truncated") == (kept.row.state, kept.row.verdict)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_what_is_too_long_to_be_held_passes_as_it_comes(
+    tmp_path: Path, *, stream: bool
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    words = [f"word {number} " * 9 for number in range(60)]
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        if stream:
+            await wire.events(*map(delta, words), delta("", "stop"), DONE)
+            return
+        body = completion("".join(words))
+        head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\n\r\n"
+        await wire.send(head.encode())
+        await wire.trickle(body, size_bytes=500)
+
+    async with scene(tmp_path, script, max_kept_answer_bytes=2000) as it:
+        status, headers, data = await asked(it, asking(stream=stream))
+        assert (200, None) == (status, headers.get("x-spiritsafe-verdict"))
+        assert words[-1].strip().encode() in data
+        if stream:
+            assert data.endswith(DONE)
+            assert b"".join(map(delta, words)) in data
+        kept = await it.one()
+        assert ("incomplete", "too_large") == (kept.row.state, kept.row.reason)
+        (judged,) = kept.judgements
+        assert ("unchecked", "not_kept") == (judged.verdict, judged.reason)
+
+
+async def test_repair_gives_the_first_valid_answer_as_if_it_were_the_only_one(
+    tmp_path: Path,
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    for stream in (False, True):
+        folder = tmp_path / str(stream)
+        folder.mkdir()
+        await registered(folder / "s.db", ALL, policy="repair")
+        async with scene(folder, saying(WRONG, "not even JSON", RIGHT)) as it:
+            status, headers, data = await asked(it, asking(stream=stream))
+            kept = await it.settled()
+            assert (200, kept[-1].answer) == (status, data)
+            assert ("valid", "3", kept[-1].row.id) == (
+                headers["x-spiritsafe-verdict"],
+                headers["x-spiritsafe-attempts"],
+                headers["x-spiritsafe-id"],
+            )
+            if not stream:
+                assert {"prompt_tokens": 9, "completion_tokens": 3} == json.loads(
+                    headers["x-spiritsafe-usage"]
+                )
+            assert ["invalid", "invalid", "valid"] == [one.row.verdict for one in kept]
+            assert [("asked_again",), ("asked_again",), ()] == [
+                one.flags for one in kept
+            ]
+            first, second, third = (
+                each.json["messages"] for each in it.upstream.requests
+            )
+            assert [{"role": "assistant", "content": WRONG}] == second[len(first) : -1]
+            assert second == third[: len(second)]
+            assert ("user", True) == (
+                second[-1]["role"],
+                "/price" in second[-1]["content"],
+            )
+            accounts = await it.accounts()
+            assert (3, True) == (accounts.complete, accounts.balanced)
+
+
+async def test_after_the_last_attempt_the_error_is_that_of_the_last(
+    tmp_path: Path,
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair", attempts=1)
+    async with scene(tmp_path, saying(WRONG, '{"cost": 1}')) as it:
+        status, headers, data = await asked(it, asking())
+        assert (502, "2") == (status, headers["x-spiritsafe-attempts"])
+        assert "cost" in str(json.loads(data)["error"]["faults"])
+        flags = [one.flags for one in await it.settled()]
+        assert [("asked_again",), ("enforced",)] == flags
+
+
+async def test_a_call_is_asked_for_again_by_its_tool_message(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    answers = [calling(WRONG), calling(RIGHT)]
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(answers.pop(0))
+
+    async with scene(tmp_path, script) as it:
+        status, _, data = await asked(it, asking(tools=[TOOL]))
+        assert (200, calling(RIGHT)) == (status, data)
+        before, after = (each.json["messages"] for each in it.upstream.requests)
+        wrong, told = after[len(before) :]
+        assert WRONG == wrong["tool_calls"][0]["function"]["arguments"]
+        assert ("tool", "call_1") == (told["role"], told["tool_call_id"])
+        assert "/price" in told["content"]
+
+
+async def test_a_failure_of_an_attempt_is_the_answer(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    said = []
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        said.append(request)
+        if len(said) == 1:
+            await wire.answer(completion(WRONG))
+        else:
+            await wire.answer(b'{"error":{"message":"slow down"}}', status=429)
+
+    async with scene(tmp_path, script) as it:
+        status, headers, data = await asked(it, asking(), "idempotency-key: one")
+        assert (429, b'{"error":{"message":"slow down"}}') == (status, data)
+        assert "2" == headers["x-spiritsafe-attempts"]
+        assert [True, False] == ["idempotency-key" in each.headers for each in said]
+
+
+@pytest.mark.parametrize("before", [1, 2])
+async def test_nobody_is_asked_again_once_the_client_has_left(
+    tmp_path: Path, before: int
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair", attempts=5)
+    asked_last, go = asyncio.Event(), asyncio.Event()
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        if len(it.upstream.requests) == before:
+            asked_last.set()
+            await go.wait()
+        await wire.answer(completion(WRONG))
+
+    async with scene(tmp_path, script) as it:
+        async with it.client() as client:
+            await client.post(CHAT_PATH, asking())
+            await asked_last.wait()
+            client.reset()
+        go.set()
+        kept = await it.settled()
+        assert before == len(it.upstream.requests) == len(kept)
+        assert "client_left" in kept[-1].flags
