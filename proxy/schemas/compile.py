@@ -39,7 +39,8 @@ _PATTERNS = jsonschema_rs.RegexOptions(
 class Compiled:
     """One schema, ready to judge."""
 
-    def __init__(self, schema: Json, weight: Weight) -> None:
+    def __init__(self, schema: Json, weight: Weight | None = None) -> None:
+        weight = weight or weigh(schema)
         self._levels = weight.height if weight.recursive else 0
         try:
             self._validator = jsonschema_rs.validator_for(

@@ -3,9 +3,10 @@
 Traffic never fails here: what cannot be judged is `unchecked`, with the reason.
 """
 
+import asyncio
 from collections.abc import Sequence
 
-from proxy.schemas.aside import Aside
+from proxy.schemas.aside import TOO_LONG, Aside
 from proxy.schemas.cases import Bound, Case, Chosen, Question, Unknown, cases, concerns
 from proxy.schemas.compile import Compiler
 from proxy.schemas.finding import MAX_CHARACTERS, Found, find
@@ -56,20 +57,27 @@ def summary(
 
 
 class Judge:
-    """Judges without ever keeping the event loop: what is heavy is done aside."""
+    """Judges without ever keeping the event loop: what is heavy is done aside.
+
+    Units: `limit_s` is for a heavy case, and for beginning further ones of an answer.
+    """
 
     def __init__(self, *, limit_s: float = LIMIT_S) -> None:
         self._compiler = Compiler()
         self._aside = Aside(limit_s=limit_s)
+        self._limit_s = limit_s
 
     async def ask(self, question: Question) -> tuple[Judgement, ...]:
         """Return the judgements of an answer; never raises for what was sent."""
         judgements = []
         room = INLINE_CHARACTERS
+        heavy: float | None = None  # until when there is time for heavy cases
         for case in cases(question):
             found = self._quick(case, room)
             if found is None:
-                found = await self._aside.find(case)
+                now = asyncio.get_running_loop().time()
+                heavy = heavy or now + self._limit_s
+                found = TOO_LONG if now > heavy else await self._aside.find(case)
             room -= len(case.slot.text)
             judgements.append(_judgement(case, found))
         return tuple(judgements)

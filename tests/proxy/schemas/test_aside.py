@@ -54,6 +54,14 @@ async def test_what_unfolds_without_end_is_unchecked(keyword: str, text: str) ->
         assert "valid" == (await answered(judge, fan(12), '"a"')).verdict
 
 
+async def test_many_heavy_parts_of_an_answer_share_the_time_of_one() -> None:
+    question = chat(*[say('"a"')] * 100)
+    question = msgspec.structs.replace(question, bound=(bound(fan(40)),))
+    async with judging(LIMIT_S) as judge:
+        judgements = await judge.ask(question)
+    assert ["took_too_long"] * 100 == [one.reason for one in judgements]
+
+
 async def test_a_verdict_stays_though_its_faults_took_too_long() -> None:
     async with judging(LIMIT_S) as judge:
         one = await answered(judge, fan(20, "anyOf"), "1")
