@@ -31,4 +31,18 @@ def judge(
     )
 
 
+def infer(
+    *,
+    where: Where = "",
+    tool: Annotated[str, typer.Option(help="The arguments of this one's calls.")] = "",
+    limit: Annotated[int, typer.Option(min=1, help="Exchanges at most.")] = 10_000,
+    db: Db = None,
+) -> None:
+    """Propose a schema from recorded answers, for a person to edit."""
+    from proxy.commands import inferring
+
+    inferring.infer(db, where=where, tool=tool, limit=limit)
+
+
 cli.command("test")(judge)
+cli.command("infer")(infer)

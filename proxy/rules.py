@@ -104,9 +104,9 @@ def plan(
         previous_response_id=before,
         conversation=_conversation(values.get("conversation")),
         retry_count=control.retry_count,
-        judging=_judging(
-            route, control, values, tags=injection.tags, registry=registry
-        ),
+        judging=_judging(route, control, values, tags=injection.tags, registry=registry)
+        if control.record
+        else None,
     )
 
 
@@ -118,9 +118,7 @@ def _judging(
     tags: dict[str, str],
     registry: Registry,
 ) -> Judging | None:
-    """Return what applies to the answer; costs next to nothing where nothing does."""
-    if not control.record:
-        return None
+    """Return what applies to the answer of a request that is recorded."""
     if not (control.schema or registry.bindings or "schema" in tags):
         return carried(values)
     ask = Ask(

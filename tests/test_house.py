@@ -33,6 +33,7 @@ FORWARDING = tuple(
 )
 HOMES = {
     "aiosqlite": ("storage/engines/*",),
+    "genson": ("proxy/schemas/infer.py",),
     "h2": ("proxy/upstream*",),
     "jsonschema_rs": ("proxy/schemas/compile.py",),
     "httptools": ("proxy/upstream*", *FRONT),

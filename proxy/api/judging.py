@@ -14,9 +14,9 @@ from proxy.api.registering import admitted, registered_as
 from proxy.api.sending import Json
 from proxy.api.who import Visitor
 from proxy.errors import BusyError, OwnError
-from proxy.schemas.findings import Findings
 from proxy.schemas.judge import Bound
 from proxy.schemas.spread import Job, cores
+from proxy.schemas.tally import Findings
 from proxy.schemas.trial import bound_of, trial
 from proxy.stitch.values import write_json
 from storage.judgements import Rejudged

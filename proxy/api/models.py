@@ -142,6 +142,9 @@ class Row(Given):
     model_served: str
     completion_id: str
     finish_reason: str | None
+    schema_name: str | None = Field(alias="schema")
+    verdict: str | None
+    error_path: str | None
     usage: Usage
     tags: dict[str, str]
     first_token_ms: float | None
@@ -205,9 +208,6 @@ class Exchange(Row):
     flags: list[str]
     previous_response_id: str
     retry_count: int
-    schema_name: str | None = Field(alias="schema")
-    verdict: str | None
-    error_path: str | None
     judgements: list[Judgement]
     request_headers: list[tuple[str, str]]
     answer_headers: list[tuple[str, str]]

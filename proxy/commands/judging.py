@@ -13,10 +13,10 @@ from proxy.commands.opening import opened
 from proxy.commands.wishing import fulfil
 from proxy.schemas.admit import admit
 from proxy.schemas.document import SchemaRefused
-from proxy.schemas.findings import Findings
 from proxy.schemas.history import WHY
 from proxy.schemas.judge import Bound
 from proxy.schemas.spread import Job, cores
+from proxy.schemas.tally import Findings
 from proxy.schemas.trial import Keep, bound_of, trial
 from storage.errors import NoSuchSchema
 from storage.judgements import Rejudged
@@ -56,7 +56,8 @@ def judge_recorded(
             raise WrongUse(
                 "--apply: register the schema first, with 'spiritsafe schema add'"
             )
-        findings = _tried(library, path, bound, query, keep)
+        job = Job(path, bound, wants_all=apply)
+        findings = _tried(library, job, query, keep)
     if as_json:
         told = {"schema": bound.ref or name, "applied": apply, **findings.report()}
         printing.write_json(told, indent=True)
@@ -66,9 +67,8 @@ def judge_recorded(
 
 
 def _tried(
-    library: Library, path: Path, bound: Bound, query: Node | None, keep: Keep | None
+    library: Library, job: Job, query: Node | None, keep: Keep | None
 ) -> Findings:
-    job = Job(path, bound, wants_all=keep is not None)
     total = newest(library) if query is None else None
     with printing.progress("judging", total) as done:
         try:

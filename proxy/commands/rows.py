@@ -44,6 +44,9 @@ def as_json(row: Row) -> dict[str, Json]:
         "model_served": row.model_served,
         "completion_id": row.completion_id,
         "finish_reason": row.finish_reason,
+        "schema": row.schema,
+        "verdict": row.verdict,
+        "error_path": row.error_path,
         "usage": {
             "prompt_tokens": row.prompt_tokens,
             "cached_tokens": row.cached_tokens,
@@ -85,6 +88,13 @@ def ending(row: Row) -> str:
     return f"{row.status or '-'} {missing}".strip()
 
 
+def _ending_or_verdict(row: Row) -> str:
+    """Return how an exchange ended, or what its schemas say where it ended well."""
+    if row.state != "complete" or row.verdict is None:
+        return ending(row)
+    return f"{row.status} {row.verdict}"
+
+
 class Column(NamedTuple):
     """One column of a list, at most so many cells wide."""
 
@@ -119,7 +129,7 @@ COLUMNS: Final = (
     Column("time (UTC)", 14, _day_and_time),
     Column("id", SHORT_ID, lambda row: row.id[:SHORT_ID]),
     Column("model", 24, lambda row: row.model_served or row.model_asked),
-    Column("status", 22, ending),
+    Column("status", 22, _ending_or_verdict),
     Column("~", 1, lambda row: "~" if row.streamed else ""),
     Column("in/out", 13, _tokens, right=True),
     Column("ms", 8, _milliseconds, right=True),

@@ -10,6 +10,7 @@ from proxy.schemas.registry import Ask, Registry
 from proxy.schemas.traits import fingerprint, format_name
 from storage.schemas import Policy
 
+_CARRYING = frozenset({"response_format", "text", "tools", "functions"})
 _CALLED = (b"tool_calls", b"function_call")
 
 
@@ -64,7 +65,12 @@ def judging(
 
 
 def carried(values: Mapping[str, Raw]) -> Judging | None:
-    """Return what applies where no registered schema does: what the body may carry."""
+    """Return what applies where no registered schema does: what the body may carry.
+
+    Asked of every request, so it costs next to nothing where there is nothing.
+    """
+    if _CARRYING.isdisjoint(values):
+        return None
     if _carries_format(values):
         return _CARRIED
     if "tools" not in values and "functions" not in values:

@@ -1,6 +1,5 @@
 """Judges exchanges that were recorded, against one schema; the file is only read."""
 
-import sqlite3
 from collections.abc import Callable
 from typing import Protocol
 
@@ -8,10 +7,11 @@ import msgspec
 
 from proxy.commands import answers
 from proxy.schemas import extract, strict
-from proxy.schemas.findings import Findings
 from proxy.schemas.judge import Bound, Compiler, Question, judge
 from proxy.schemas.slots import CUT_SHORT
+from proxy.schemas.tally import Findings
 from storage.answers import Answered, Answers, Chosen
+from storage.reading import Library
 from storage.records import Fault, Json, Judgement
 from storage.verify import DAMAGE
 
@@ -68,12 +68,12 @@ class Verdicts(msgspec.Struct):
 
 
 class History:
-    """Judges by one schema what one connection reads."""
+    """Judges by one schema what one reader reads."""
 
     def __init__(
-        self, connection: sqlite3.Connection, bound: Bound, *, wants_all: bool = False
+        self, library: Library, bound: Bound, *, wants_all: bool = False
     ) -> None:
-        self._answers = Answers(connection)
+        self._answers = Answers(library.connection)
         self._bound = bound
         self._wants_all = wants_all
         self._compiler = Compiler()

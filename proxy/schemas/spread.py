@@ -18,9 +18,9 @@ from pathlib import Path
 
 import msgspec
 
-from proxy.schemas.findings import Findings
 from proxy.schemas.history import History, Seat, Verdicts
 from proxy.schemas.judge import Bound
+from proxy.schemas.tally import Findings
 from storage.answers import Chosen
 from storage.reading import open_library
 from storage.records import Judgement
@@ -182,7 +182,7 @@ def _work(job: Job, pipe: Connection, seat: Seat) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
     os.nice(_NICE)
     with open_library(job.db) as library:
-        history = History(library.connection, job.bound, wants_all=job.wants_all)
+        history = History(library, job.bound, wants_all=job.wants_all)
         while True:
             try:
                 task = pipe.recv()

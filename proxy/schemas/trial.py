@@ -5,10 +5,10 @@ from contextlib import closing
 from typing import TypeAlias
 
 from proxy.said import said
-from proxy.schemas.findings import Findings
 from proxy.schemas.history import WHY
 from proxy.schemas.judge import Bound, summary
 from proxy.schemas.spread import AT_ONCE, Job, spread
+from proxy.schemas.tally import Findings
 from storage.answers import Chosen
 from storage.judgements import Rejudged
 from storage.queries.pages import everything, newest

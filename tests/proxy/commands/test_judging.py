@@ -11,7 +11,7 @@ from proxy.commands.wishing import register
 from storage.reading import open_library
 from storage.registering import Entry
 from tests.living import living_proxy
-from tests.proxy.commands.recording import complaint, out
+from tests.proxy.commands.recording import complaint, lines, out
 from tests.proxy.schemas.test_history import ANSWERS, SCHEMA, answered, recorded
 
 DOCUMENT = json.dumps(SCHEMA).encode()
@@ -108,6 +108,24 @@ def test_verdicts_that_are_applied_stand_beside_the_old_ones(db: Path) -> None:
     reported(db, "--apply", "--where", "tag.name:words")
     assert ("invoice@2", "invalid", "", 2) == verdicts(db)[2]
     assert 2 == len(out("list", "verdict:invalid", "--db", db).splitlines()[1:])
+
+
+def test_filters_lists_and_sums_know_the_verdicts(db: Path) -> None:
+    reported(db, "--apply")
+    found = lines("list", "error:/n schema:invoice@* has:verdict", "--db", db)
+    assert [("invoice@2", "invalid", "/n")] == [
+        (row["schema"], row["verdict"], row["error_path"]) for row in found
+    ]
+    assert " 200 invalid " in out("list", "error:/*", "--db", db)
+    by = ("stats", "--by", "schema,model,day", "--db", db)
+    (group,) = json.loads(out(*by, "--json"))["groups"]
+    assert ("invoice@2", 5, 2, 2, 0.5) == (
+        group["schema"], group["judged"], group["valid"], group["invalid"],
+        group["pass_ratio"],
+    )  # fmt: skip
+    head, line = out(*by).splitlines()[:2]
+    assert ["judged", "pass"] == head.split()[-2:]
+    assert ["5", "50.0%"] == line.split()[-2:]
 
 
 @pytest.mark.anyio

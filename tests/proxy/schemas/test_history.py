@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from proxy.schemas.findings import ELSEWHERE, MOST_PLACES, Findings
 from proxy.schemas.history import WHY, History
 from proxy.schemas.judge import Bound, Compiler, Question, judge
 from proxy.schemas.spread import Job, spread
+from proxy.schemas.tally import ELSEWHERE, MOST_PLACES, Findings
 from proxy.schemas.trial import trial
 from storage.queries.language import parse
 from storage.reading import open_library
@@ -106,7 +106,7 @@ def test_the_short_way_says_what_the_long_one_says(tmp_path: Path, tool: str) ->
     made = [answered(answer) for answer in ANSWERS.values()]
     db, its = recorded(tmp_path / "a.db", *made), bound(tool=tool)
     with open_library(db) as library:
-        history = History(library.connection, its, wants_all=True)
+        history = History(library, its, wants_all=True)
         found = history.judge((1, len(made)), c_longlong()).judgements
     expected = []
     for seq, answer in enumerate(ANSWERS.values(), 1):

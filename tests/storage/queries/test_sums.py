@@ -47,6 +47,10 @@ def test_groups_add_up(
     assert len(answered) == whole.answered
     silent = [one for one in answered if one.usage.prompt_tokens is None]
     assert len(silent) == whole.unmetered
+    verdicts = [one.verdict for one in wanted]
+    assert len(verdicts) - verdicts.count(None) == whole.judged
+    assert verdicts.count("valid") == whole.valid
+    assert verdicts.count("invalid") == whole.invalid
     took = Counter(
         1900 if one.ended_at == one.created_at + 1_999_999 else 2000
         for one in wanted
