@@ -12,7 +12,7 @@ from proxy.schemas.document import SchemaRefused
 pytestmark = pytest.mark.anyio
 
 LARGE = {"properties": {f"a{n}": {"type": "string"} for n in range(1500)}}
-HEAVY = {"allOf": [{"pattern": "(a{2}){50}{20}" + str(n)} for n in range(2400)]}
+HEAVY = {"allOf": [{"pattern": "(a{2}){50}{90}" + str(n)} for n in range(2400)]}
 
 
 def text(schema: Any) -> bytes:
@@ -55,6 +55,17 @@ async def test_s45_what_takes_too_long_to_compile_is_refused() -> None:
     assert "to compile" in (await refused(text(HEAVY))).message
     after = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     assert after - before < 100 * 1024  # KiB; compiling it here takes 900 MiB
+
+
+async def test_only_what_may_be_heavy_has_a_process_of_its_own() -> None:
+    def spent_s() -> float:
+        return resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+
+    before = spent_s()
+    await admit("invoice", text({"type": "object"}))
+    assert before == spent_s()
+    await admit("invoice", text({"allOf": HEAVY["allOf"][:20]}))
+    assert before < spent_s()
 
 
 async def test_s44_what_is_too_large_is_refused() -> None:
