@@ -111,6 +111,7 @@ def test_a_response_that_was_asked_in_words_gets_a_list(
     ("endpoint", "body", "answer"),
     [
         ("completions", b'{"prompt":"x"}', {"choices": [{"text": "no"}]}),
+        ("responses", b'{"input":[],"conversation":"conv_1"}', OUTPUT),
         ("chat", b'{"messages":"none"}', chat(content="no")),
         ("chat", b'{"x":1}', chat(content="no")),
         ("chat", b"not JSON", chat(content="no")),
@@ -122,8 +123,8 @@ def test_a_response_that_was_asked_in_words_gets_a_list(
 def test_what_cannot_be_worded_is_not_asked(
     endpoint: Endpoint, body: bytes, answer: dict[str, Any]
 ) -> None:
-    slot = "/choices/0/message/content"
-    assert None is asking_again(endpoint, body, answer, [wrong(slot)])
+    told = [wrong("/choices/0/message/content"), wrong("/output/2/arguments")]
+    assert None is asking_again(endpoint, body, answer, told)
 
 
 def test_long_errors_are_cut() -> None:
