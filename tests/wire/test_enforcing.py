@@ -317,3 +317,51 @@ async def test_who_leaves_during_the_commit_has_nothing_asked_again(
         (kept,) = await it.settled()
         assert 1 == len(it.upstream.requests)
         assert ("asked_again",) == kept.flags
+
+
+def once(then: Script) -> Script:
+    """Answer wrongly, and then as `then` does."""
+    answered = False
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        nonlocal answered
+        if answered:
+            await then(request, wire)
+        else:
+            answered = True
+            await wire.answer(completion(WRONG))
+
+    return script
+
+
+async def test_every_attempt_has_the_time_that_any_exchange_has(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+
+    async def silent(_: RawRequest, wire: Wire) -> None:
+        await wire.left()
+
+    limits = {"first_byte_timeout_s": 0.3}
+    async with scene(tmp_path, once(silent), limits=limits) as it:
+        status, headers, _ = await asked(it, asking())
+        assert (504, "2") == (status, headers["x-spiritsafe-attempts"])
+        kept = await it.settled()
+        assert [None, "timeout"] == [one.row.reason for one in kept]
+
+
+async def test_an_attempt_that_a_stop_cuts_off_is_accounted_for(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    asked_again = asyncio.Event()
+
+    async def silent(_: RawRequest, wire: Wire) -> None:
+        asked_again.set()
+        await wire.left()
+
+    async with scene(tmp_path, once(silent), drain_s=0) as it:
+        async with it.client() as client:
+            await client.post(CHAT_PATH, asking())
+            await asked_again.wait()
+            it.proxy.stop()
+            assert b"" == await client.rest()
+    first, second = it.kept()
+    assert ("complete", "invalid") == (first.row.state, first.row.verdict)
+    assert "proxy_shutdown" == second.row.reason
