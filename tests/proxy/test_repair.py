@@ -1,6 +1,7 @@
 """Asking again: the words for each style, and all else as the client sent it."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -132,6 +133,16 @@ def test_long_errors_are_cut() -> None:
     again = asking_again("chat", b'{"messages":[]}', chat(content="no"), [judged])
     assert again is not None
     assert MOST_CHARACTERS == again.count(b"e" * 10) * 10
+
+
+def test_what_nests_too_deep_is_not_asked_again() -> None:
+    deep: Any = []
+    for _ in range(sys.getrecursionlimit()):
+        deep = [deep]
+    slot = "/choices/0/message/content"
+    assert None is asking_again(
+        "chat", b'{"messages":[]}', chat(content=deep), [wrong(slot)]
+    )
 
 
 def test_a_lone_surrogate_is_asked_for_again_as_it_came() -> None:

@@ -356,12 +356,11 @@ async def test_an_attempt_that_a_stop_cuts_off_is_accounted_for(tmp_path: Path) 
         asked_again.set()
         await wire.left()
 
-    async with scene(tmp_path, once(silent), drain_s=0) as it:
-        async with it.client() as client:
-            await client.post(CHAT_PATH, asking())
-            await asked_again.wait()
-            it.proxy.stop()
-            assert b"" == await client.rest()
+    async with scene(tmp_path, once(silent), drain_s=0) as it, it.client() as client:
+        await client.post(CHAT_PATH, asking())
+        await asked_again.wait()
+        it.proxy.stop()
+        assert b"" == await client.rest()
     first, second = it.kept()
     assert ("complete", "invalid") == (first.row.state, first.row.verdict)
     assert "proxy_shutdown" == second.row.reason
