@@ -17,6 +17,7 @@ from tests.scripted_upstream import (
     completion,
     delta,
 )
+from tests.storage.test_recorder import rows
 from tests.wire.judging import (
     RIGHT,
     TOOL,
@@ -208,6 +209,9 @@ async def test_repair_gives_the_first_valid_answer_as_if_it_were_the_only_one(
             )
             accounts = await it.accounts()
             assert (3, True) == (accounts.complete, accounts.balanced)
+        assert [(2, 1, 1, "proxy"), (3, 2, 1, "proxy")] == rows(
+            folder / "s.db", "SELECT * FROM reasks"
+        )
 
 
 async def test_after_the_last_attempt_the_error_is_that_of_the_last(
