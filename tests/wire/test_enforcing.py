@@ -368,3 +368,35 @@ async def test_an_attempt_that_a_stop_cuts_off_is_accounted_for(tmp_path: Path) 
     first, second = it.kept()
     assert ("complete", "invalid") == (first.row.state, first.row.verdict)
     assert "proxy_shutdown" == second.row.reason
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_responses_are_mended_too(tmp_path: Path, *, stream: bool) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    texts = [WRONG, RIGHT]
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        part = {"type": "output_text", "text": texts.pop(0), "annotations": []}
+        message = {"type": "message", "role": "assistant", "content": [part]}
+        made = {"id": "r", "object": "response", "status": "completed"}
+        response = {**made, "model": "m-1", "output": [message]}
+        if not stream:
+            await wire.answer(json.dumps(response).encode())
+            return
+        event = {"type": "response.completed", "response": response}
+        data = json.dumps(event).encode()
+        await wire.events(b"event: response.completed\ndata: " + data + b"\n\n")
+
+    async with scene(tmp_path, script) as it:
+        body = json.dumps({"model": "m-1", "input": "how much?", "stream": stream})
+        status, headers, data = await asked(it, body.encode(), path=RESPONSES_PATH)
+        assert (200, "valid") == (status, headers["x-spiritsafe-verdict"])
+        first, second = await it.settled()
+        assert data == second.answer
+        assert "/output/0/content/0/text" == first.judgements[0].slot
+        told = it.upstream.requests[1].json["input"]
+        assert [
+            ("user", "how much?"),
+            ("assistant", WRONG),
+        ] == [(each["role"], each["content"]) for each in told[:2]]
+        assert "/price" in told[2]["content"]
