@@ -28,7 +28,7 @@ types: $(VENV)/.dev
 	@echo "== types"
 	@$(BIN)/mypy
 
-tests: $(VENV)/.dev $(NODE)/node_modules/.package-lock.json
+tests: $(VENV)/.dev $(NODE)/node_modules/.package-lock.json .instructor/.done
 	@echo "== tests and house rules"
 	@scripts/test
 
@@ -60,7 +60,7 @@ lock:  ## resolve requirements/*.txt anew: names, versions and hashes, a week ol
 	@scripts/lock
 
 clean:  ## remove .venv and what tests and benches left
-	rm -rf $(VENV) $(NODE)/node_modules .bench .e2e .mypy_cache .pytest_cache .ruff_cache .coverage* build dist
+	rm -rf $(VENV) $(NODE)/node_modules .bench .e2e .instructor .mypy_cache .pytest_cache .ruff_cache .coverage* build dist
 
 $(BIN)/pip:
 	@scripts/venv $(PYTHON)
@@ -77,3 +77,6 @@ $(VENV)/.dev: requirements/dev.txt pyproject.toml | $(BIN)/pip
 
 $(NODE)/node_modules/.package-lock.json: $(NODE)/package-lock.json
 	@scripts/node
+
+.instructor/.done: requirements/instructor.txt
+	@PYTHON=$(PYTHON) scripts/instructor

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.proxy.commands.recording import complaint, empty, out, spiritsafe
+from tests.proxy.commands.recording import complaint, empty, out, spiritsafe, started
 from tests.test_house import ROOT
 
 COMMANDS = [
@@ -23,14 +23,24 @@ READING = {
     "verify one": ["verify", "ex_1"],
     "export": ["export", "--format", "openai-chat"],
 }
+CHANGING = {
+    "tag": ["tag", "ex_1", "--add", "a=b"],
+    "rm": ["rm", "ex_1"],
+    "prune": ["prune"],
+    "backup": ["backup", "copy.db"],
+    "keys": ["keys", "list"],
+}
 
 
-@pytest.mark.parametrize("command", READING.values(), ids=READING)
+@pytest.mark.parametrize(
+    "command", [*READING.values(), *CHANGING.values()], ids=[*READING, *CHANGING]
+)
 def test_a_missing_file_is_named_and_not_made(
     tmp_path: Path, command: list[str]
 ) -> None:
+    """And each command, started as people start it, imports what it needs."""
     db = tmp_path / "none.db"
-    text = complaint(*command, "--db", db, code=3)
+    text = complaint(*command, "--db", db, code=3, run=started)
     assert f"{db} does not exist" in text
     assert [] == list(tmp_path.iterdir())
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from storage.schemas import Policy, Rule
+from tests.locking import locked
 from tests.scripted_upstream import (
     DONE,
     RawRequest,
@@ -41,7 +42,7 @@ async def asked(
         return status, told, await client.body(told)
 
 
-def saying(*texts: str, wait: int = 0) -> Script:
+def saying(*texts: str) -> Script:
     """Answer with these texts, one after the other, and then with the last."""
     left = list(texts)
 
@@ -122,19 +123,24 @@ async def test_what_is_truncated_or_refused_passes(
         assert (200, body, verdict) == (status, data, headers["x-spiritsafe-verdict"])
 
 
-async def test_a_held_stream_that_breaks_off_is_an_error(tmp_path: Path) -> None:
-    await registered(tmp_path / "s.db", ALL, policy="enforce")
+@pytest.mark.parametrize(
+    ("said", "verdict"), [(RIGHT[:5], "truncated"), (WRONG, "invalid")]
+)
+async def test_a_held_stream_that_breaks_off_is_the_upstreams_error(
+    tmp_path: Path, said: str, verdict: str
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
 
     async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.events(delta(RIGHT[:5]), end=False)
+        await wire.events(delta(said), end=False)
         wire.close()
 
     async with scene(tmp_path, script) as it:
         status, headers, _ = await asked(it, asking(stream=True))
-        assert 502 == status
-        assert "upstream_truncated" in headers["x-spiritsafe-error"]
+        assert (502, verdict) == (status, headers["x-spiritsafe-verdict"])
+        assert "upstream_truncated" == headers["x-spiritsafe-error"]
         kept = await it.one()
-        assert ("incomplete", "truncated") == (kept.row.state, kept.row.verdict)
+        assert ("incomplete", verdict) == (kept.row.state, kept.row.verdict)
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -273,3 +279,41 @@ async def test_nobody_is_asked_again_once_the_client_has_left(
         kept = await it.settled()
         assert before == len(it.upstream.requests) == len(kept)
         assert "client_left" in kept[-1].flags
+
+
+@pytest.mark.parametrize(
+    ("policy", "status"), [("fail_closed", 503), ("fail_open", 200)]
+)
+async def test_d8_under_fail_closed_alone_a_repair_needs_its_attempts_stored(
+    tmp_path: Path, policy: str, status: int
+) -> None:
+    """What is not stored is withheld then, and nothing is asked in its place."""
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    limits: dict[str, Any] = {"max_spool_bytes": 0, "reserve_bytes": 0}
+    async with scene(
+        tmp_path,
+        saying(WRONG, RIGHT),
+        on_storage_failure=policy,
+        hold_timeout_s=0.2,
+        **limits,
+    ) as it:
+        with locked(it.db):
+            told, headers, _ = await asked(it, asking())
+        assert (status, "no") == (told, headers["x-spiritsafe-recorded"])
+        assert (1 if status == 503 else 2) == len(it.upstream.requests)
+
+
+async def test_who_leaves_during_the_commit_has_nothing_asked_again(
+    tmp_path: Path,
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    async with scene(tmp_path, saying(WRONG)) as it:
+        async with it.client() as client:
+            with locked(it.db):
+                await client.post(CHAT_PATH, asking())
+                await it.something_waits()
+                client.reset()
+                await it.accounts()
+        (kept,) = await it.settled()
+        assert 1 == len(it.upstream.requests)
+        assert ("asked_again",) == kept.flags

@@ -5,11 +5,13 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from storage.recorder import Recorder
 from tests.living import RawClient, living_proxy
+from tests.proxy.commands.forked import Wish, forked
 from tests.scripted_upstream import (
     DONE,
     SSE_HEAD,
@@ -22,6 +24,9 @@ from tests.scripted_upstream import (
 from tests.storage.make import clock
 
 PROGRAM = str(Path(sys.executable).with_name("spiritsafe"))
+
+Done: TypeAlias = subprocess.CompletedProcess[bytes]
+Run: TypeAlias = Callable[..., Done]
 
 # What a terminal obeys, what rich takes for markup, what turns the direction of text.
 HOSTILE = "\x1b[31mred\x1b]0;title\x07\x9b2J [bold]x[/] \u202eflip\u2028\r\nnext :boom:"
@@ -113,8 +118,15 @@ def empty(db: Path) -> Path:
 
 def spiritsafe(
     *command: str | Path, folder: Path | None = None, **variables: str
-) -> subprocess.CompletedProcess[bytes]:
-    """Run the installed program without a terminal; return what it did."""
+) -> Done:
+    """Run the program without a terminal and without its imports; return what it did."""
+    place = str(folder or Path.cwd())
+    wish = Wish([*map(str, command)], place, {**os.environ, **variables})
+    return forked(wish, timeout_s=60)
+
+
+def started(*command: str | Path, folder: Path | None = None, **variables: str) -> Done:
+    """Start the installed program as people do; return what it did."""
     return subprocess.run(
         [PROGRAM, *map(str, command)],
         capture_output=True,
@@ -125,9 +137,11 @@ def spiritsafe(
     )
 
 
-def out(*command: str | Path, code: int = 0, **variables: str) -> str:
+def out(
+    *command: str | Path, code: int = 0, run: Run = spiritsafe, **variables: str
+) -> str:
     """Return what the program prints, which must end with this code."""
-    done = spiritsafe(*command, folder=None, **variables)
+    done = run(*command, folder=None, **variables)
     assert code == done.returncode, done.stderr.decode()
     return done.stdout.decode()
 
@@ -137,9 +151,11 @@ def lines(*command: str | Path) -> list[Any]:
     return [json.loads(line) for line in out(*command, "--json").splitlines()]
 
 
-def complaint(*command: str | Path, code: int, **variables: str) -> str:
+def complaint(
+    *command: str | Path, code: int, run: Run = spiritsafe, **variables: str
+) -> str:
     """Return the one line on stderr that a command ends with."""
-    done = spiritsafe(*command, folder=None, **variables)
+    done = run(*command, folder=None, **variables)
     text = done.stderr.decode()
     assert code == done.returncode, text
     assert b"" == done.stdout

@@ -1,0 +1,1 @@
+"""Instructor, which lives in a venv of its own, and an upstream that answers it."""
