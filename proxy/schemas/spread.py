@@ -10,7 +10,7 @@ import signal
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from ctypes import c_longlong
 from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import RawValue
@@ -79,7 +79,8 @@ class _Worker:
     def give(self, task: Chosen) -> None:
         self.task = task
         self._seen = (0, time.monotonic())
-        self.pipe.send(task)
+        with suppress(BrokenPipeError):  # it has ended: reading from it tells
+            self.pipe.send(task)
 
     def stays_s(self) -> float:
         """Return for how long it is at the same exchange."""
@@ -160,7 +161,7 @@ class _Spread:
 def _received(worker: _Worker) -> Verdicts:
     try:
         verdicts: Verdicts = worker.pipe.recv()
-    except EOFError as exc:
+    except (EOFError, ConnectionError) as exc:
         worker.process.join()
         raise RuntimeError(
             f"a process that judged ended with {worker.process.exitcode}"
