@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from contextlib import closing
 from ctypes import c_longlong
 from hashlib import sha256
@@ -220,6 +222,31 @@ def test_a_process_that_ends_by_itself_is_told_of(tmp_path: Path) -> None:
         pytest.raises(RuntimeError, match="ended with 1"),
     ):
         list(found)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGSEGV, "too_deep"), (signal.SIGKILL, "too_large")],
+)
+def test_what_ends_a_process_costs_one_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    texts = ['{"n": 1}', '{"bomb": 1}', '{"n": 2}']
+    made = [answered(completion(content=text)) for text in texts]
+    db = recorded(tmp_path / "a.db", *made)
+    findings = Findings()
+
+    def killed(worker: Any) -> float:
+        if worker.seat.value == 2:
+            os.kill(worker.process.pid, number)
+        return 0.0
+
+    monkeypatch.setattr("proxy.schemas.spread._Worker.stays_s", killed)
+    with closing(spread(Job(db, bound(bomb(40))), [(1, 3)], workers=1)) as found:
+        for verdicts in found:
+            findings.merge(verdicts.findings)
+    assert {"valid": 2, "unchecked": 1} == findings.verdicts
+    assert {reason: 1} == findings.reasons
 
 
 def test_judgements_are_kept_some_at_a_time(
