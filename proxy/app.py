@@ -27,6 +27,7 @@ from proxy.memory import answers_bytes, bodies_bytes, limit_bytes
 from proxy.meters import Meters
 from proxy.metrics import Exposition, Held
 from proxy.passage import Clock, Wiring
+from proxy.schemas.directory import take_in
 from proxy.schemas.judge import Judge
 from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings, is_loopback
@@ -66,6 +67,7 @@ class App:
             settings.served_names,
             everyone=not is_loopback(settings.listen) or settings.is_unix,
         )
+        self._asked_again = asyncio.Event()
         self.draining = False
         self.pace = Pace(
             head_timeout_s=settings.head_timeout_s,
@@ -111,6 +113,8 @@ class App:
             self.registrar = await Registrar.open(
                 self._recorder, clock=self._clock.wall_us
             )
+            if settings.schemas is not None:
+                await take_in(settings.schemas, self.registrar)
             index = await self._indexed(stack, db)
             forward = self._assemble(stack, db, index)
             async with self._tending(db, forward, index):
@@ -125,11 +129,30 @@ class App:
         async with asyncio.TaskGroup() as tasks:
             saver = tasks.create_task(forward.save_long_ones())
             keeper = tasks.create_task(self._house.keep(self._clock.wall_us))
+            reader = tasks.create_task(self._take_in_again())
             try:
                 yield
             finally:
                 saver.cancel()
                 keeper.cancel()
+                reader.cancel()
+
+    async def _take_in_again(self) -> None:
+        """Read the directory of schemas whenever that is asked for."""
+        folder = self._settings.schemas
+        while folder is not None:
+            await self._asked_again.wait()
+            self._asked_again.clear()
+            await take_in(folder, self.registrar)
+
+    @property
+    def reloads(self) -> bool:
+        """Whether there is anything to be read again while it runs."""
+        return self._settings.schemas is not None
+
+    def reload(self) -> None:
+        """Have read again what `reloads` tells of; from the loop's thread."""
+        self._asked_again.set()
 
     def reached_at(self, address: str) -> None:
         """Tell commands that work on the file where to ask."""

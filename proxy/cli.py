@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 from typer.exceptions import TyperException
 
-from proxy import cli_judging, cli_keys
+from proxy import cli_keys, cli_schema
 from proxy.commands import telling
 from proxy.commands.errors import CannotStart, CommandError
 
@@ -303,7 +303,7 @@ cli.command("doctor")(doctor)
 cli.command("export")(export)
 cli.command("demo")(demo)
 cli.add_typer(cli_keys.cli, name="keys")
-cli.add_typer(cli_judging.cli, name="schema", help="Schemas of answers.")
+cli.add_typer(cli_schema.cli, name="schema")
 cli.command("tag")(tag)
 cli.command("rm")(rm)
 cli.command("prune")(prune)

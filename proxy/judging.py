@@ -148,10 +148,8 @@ def _attempts(tape: Tape, exchange: Exchange, judging: Judging) -> HeaderPairs:
         return ()
     usage = msgspec.structs.asdict(summed(tape.attempt.usage, exchange.usage))
     known = {name: count for name, count in usage.items() if count is not None}
-    return (
-        (b"x-spiritsafe-attempts", b"%d" % tape.attempt.number),
-        (b"x-spiritsafe-usage", write_json(known)),
-    )
+    asked = (b"x-spiritsafe-attempts", b"%d" % tape.attempt.number)
+    return (asked, (b"x-spiritsafe-usage", write_json(known))) if known else (asked,)
 
 
 def _mismatch(judgements: tuple[Judgement, ...]) -> MismatchError:

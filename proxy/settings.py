@@ -162,6 +162,10 @@ class Settings(BaseSettings):
     redact: tuple[RedactSettings, ...] = Field(
         default=(), description="Rules for what is masked in all that is kept."
     )
+    schemas: Path | None = Field(
+        default=None,
+        description="Folder of `NAME.json`, read at start and on SIGHUP.",
+    )
     keep_bodies_days: float = Field(
         default=0,
         ge=0,

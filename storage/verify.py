@@ -16,7 +16,7 @@ from storage.reading import Library
 from storage.records import Edit
 from storage.statements import bound
 from storage.tables import epochs as epochs_table
-from storage.tables import exchanges, nodes, pieces
+from storage.tables import exchanges, judgements, nodes, pieces
 
 # Makes what was sent out of what was received; the proxy's part, as it made the edits.
 Reedit = Callable[[bytes, tuple[Edit, ...]], bytes]
@@ -52,6 +52,7 @@ def verify(
         _check_file(connection),
         _check_totals(connection),
         _check_threads(connection),
+        _check_judgements(connection),
         _check_pieces(connection),
         _check_rows(library, reedit),
     ):
@@ -130,6 +131,20 @@ def _check_threads(connection: sqlite3.Connection) -> Iterator[Finding]:
     )
     for (name,) in connection.execute(*bound(strayed)):
         yield Finding(name, "its thread is not the one of the exchange before it")
+
+
+def _check_judgements(connection: sqlite3.Connection) -> Iterator[Finding]:
+    """Check that each verdict has a judgement, and each judgement its exchange."""
+    row, judged = exchanges.c, judgements.c.seq
+    bare = select(row.id).where(
+        row.verdict.is_not(None), row.seq.not_in(select(judged))
+    )
+    for (name,) in connection.execute(*bound(bare)):
+        yield Finding(name, "it has a verdict, and nothing tells of what")
+    loose = select(func.count()).where(judged.not_in(select(row.seq)))
+    (count,) = connection.execute(*bound(loose)).fetchone()
+    if count:
+        yield Finding("", f"{count} judgements are of no exchange that is here")
 
 
 def _none_removed() -> ColumnElement[bool]:

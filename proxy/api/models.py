@@ -208,6 +208,7 @@ class Exchange(Row):
     flags: list[str]
     previous_response_id: str
     retry_count: int
+    prompt_fingerprint: str
     judgements: list[Judgement]
     request_headers: list[tuple[str, str]]
     answer_headers: list[tuple[str, str]]

@@ -2,6 +2,7 @@
 
 CommandError
 ├── NotFound     1  what was asked for is not there
+├── Refused      1  what was given is not taken
 ├── WrongUse     2  the command was written wrong
 └── CannotStart  3  what the command works on cannot be had
 """
@@ -15,6 +16,10 @@ class CommandError(Exception):
 
 class NotFound(CommandError):
     """What was asked for is not in the file."""
+
+
+class Refused(CommandError):
+    """What was given is not taken: it is broken, or out of its bounds."""
 
 
 class WrongUse(CommandError):

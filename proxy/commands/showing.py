@@ -10,6 +10,7 @@ from proxy import splice
 from proxy.commands import answers, conversation, printing, rows
 from proxy.commands.errors import NotFound, WrongUse
 from proxy.commands.opening import found, opened, whole
+from proxy.schemas.traits import fingerprint
 from storage.assemble import Kept
 from storage.judgements import Judged
 from storage.records import HeaderPairs, Json
@@ -59,6 +60,7 @@ def to_json(kept: Kept) -> dict[str, Json]:
         "flags": kept.flags,
         "previous_response_id": kept.row.previous_response_id,
         "retry_count": kept.row.retry_count,
+        "prompt_fingerprint": _fingerprint(kept),
         "judgements": [_judged(one) for one in kept.judgements],
         "request_headers": _headers(kept.request_headers),
         "answer_headers": _headers(kept.answer_headers),
@@ -142,6 +144,7 @@ def _head(kept: Kept) -> Iterator[str]:
         thread=_thread(kept),
         retries=str(row.retry_count or ""),
         error=(row.error or b"").decode("utf-8", "replace"),
+        prompt=_fingerprint(kept),
         schema=row.schema or "",
         verdict=" at ".join(told for told in (row.verdict, row.error_path) if told),
     )
@@ -155,6 +158,11 @@ def _judgement(judged: Judged) -> Iterator[str]:
     yield f"{'judged':<11}{told}: {judged.slot} by {judged.schema} ({judged.why})"
     for fault in judged.faults:
         yield f"{'':<11}- {fault.at or 'the whole'}: {fault.message} ({fault.rule})"
+
+
+def _fingerprint(kept: Kept) -> str:
+    """Return what `schema bind --prompt` takes; "" without a system prompt."""
+    return fingerprint(kept.row.endpoint, splice.read(kept.request).values)
 
 
 def _facts(**facts: str) -> Iterator[str]:

@@ -31,7 +31,10 @@ LAST_WORDS_S = 1.5
 
 
 STOPS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
-"""A terminal that closes (SIGHUP) stops as well, unless `nohup` had it ignored."""
+"""A terminal that closes (SIGHUP) stops as well, unless `nohup` had it ignored.
+
+Without a terminal SIGHUP has read again what may be, where there is any of it.
+"""
 
 
 class CannotListen(Exception):
@@ -92,16 +95,25 @@ class Server(uvicorn.Server):
     def signals(self) -> Iterator[None]:
         """Stop on SIGTERM, SIGINT and SIGHUP, and exit 0 after an orderly stop.
 
+        SIGHUP may have something read again instead, as `STOPS` says.
         Once told to stop the process only ends: no further signal may break off its
         last commit, so from then on they are ignored.
         """
         heeded = [it for it in STOPS if signal.getsignal(it) is not signal.SIG_IGN]
         before = {number: signal.signal(number, self._stop) for number in heeded}
+        if self._app.reloads and not os.isatty(0):
+            reload = signal.signal(signal.SIGHUP, self._reload)
+            before.setdefault(signal.SIGHUP, reload)
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, signal.SIG_IGN if self._told else handler)
+
+    def _reload(self, *_: object) -> None:
+        """Have the folder of schemas read again, in the loop's own time."""
+        if self._loop is not None:  # before, it is about to be read
+            self._loop.call_soon_threadsafe(self._app.reload)
 
     def _stop(self, *_: object) -> None:
         """Stop; told twice, wait for no stream (reliability 2.8)."""

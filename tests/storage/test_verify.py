@@ -58,6 +58,10 @@ DAMAGE = {
     "DELETE FROM pieces WHERE id = 2": "has lost element",
     "DELETE FROM nodes WHERE parent = 0": "has lost element",
     "UPDATE nodes SET depth = 7 WHERE id = 1": "does not follow its parent",
+    "UPDATE exchanges SET verdict = 'valid' WHERE seq = 1": "it has a verdict",
+    "INSERT INTO judgements VALUES (9, 0, '', '', x'', '', 'valid', '', x'', 0)": (
+        "1 judgements are of no exchange"
+    ),
     "DELETE FROM payloads WHERE seq = 2": "the bodies are missing",
     "DELETE FROM exchanges WHERE seq = 2": "1 of 3 sequence numbers",
     "UPDATE exchanges SET state = 'incomplete' WHERE seq = 2": "3 complete, and 2 rows",

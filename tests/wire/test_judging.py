@@ -1,5 +1,6 @@
 """Judging on the way: verdicts in the record, and nothing of it in the traffic."""
 
+import gzip
 from pathlib import Path
 
 import pytest
@@ -92,6 +93,20 @@ async def test_what_no_schema_concerns_has_no_verdict(
         assert "x-spiritsafe-verdict" not in headers
         kept = await it.one()
         assert (None, None, ()) == (kept.row.schema, kept.row.verdict, kept.judgements)
+
+
+async def test_bodies_in_a_coding_are_judged_too(tmp_path: Path) -> None:
+    coded = gzip.compress(completion(WRONG))
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        head = f"HTTP/1.1 200 OK\r\ncontent-length: {len(coded)}\r\n"
+        kinds = "content-type: application/json\r\ncontent-encoding: gzip\r\n\r\n"
+        await wire.send(f"{head}{kinds}".encode() + coded)
+
+    async with scene(tmp_path, script) as it:
+        body = gzip.compress(asking(response_format=FORMAT))
+        _, headers, data = await asked(it, body, "content-encoding: gzip")
+        assert (coded, "invalid") == (data, headers["x-spiritsafe-verdict"])
 
 
 async def test_an_error_status_is_not_judged(tmp_path: Path) -> None:

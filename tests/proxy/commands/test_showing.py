@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,12 @@ def test_a_person_reads_head_turns_calls_and_answer(file: Recorded) -> None:
         assert line in text
     assert 'edits      store = true, metadata = {"name":"tools","env":"test"}' in text
     assert "accept-encoding: identity" in text
+
+
+def test_the_fingerprint_of_a_system_prompt_is_told(file: Recorded) -> None:
+    digits = sha256(b"be brief").hexdigest()[:16]
+    assert f"prompt     {digits}\n" in shown(file, "tools")
+    assert "\nprompt " not in shown(file, "plain")
 
 
 def test_a_stream_is_told_as_the_text_it_spells(file: Recorded) -> None:

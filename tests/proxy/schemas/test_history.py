@@ -78,6 +78,7 @@ ANSWERS = {
     "empty": completion(content=None),
     "cut": completion(content='{"n": 1, "of', finish="length"),
     "whole at length": completion(content='{"n": 1}', finish="length"),
+    "words at length": completion(content='It is {"n": 2} and', finish="length"),
     "refused": completion(content=None, refusal="no"),
     "call": calling('{"n": 1}'),
     "wrong call": calling('{"n": 1.5}'),
