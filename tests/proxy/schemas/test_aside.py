@@ -113,11 +113,11 @@ async def test_many_faults_are_listed_aside() -> None:
 
 @pytest.mark.parametrize("keyword", ["anyOf", "allOf"])
 async def test_the_faults_of_many_branches_are_listed_aside(keyword: str) -> None:
-    async with judging(LIMIT_S) as judge:
-        branches = [{"type": "string"}] * 400
-        one = await answered(judge, {"items": {keyword: branches}}, f"[{'1,' * 999}1]")
-        assert "invalid" == one.verdict
-        assert one.faults
+    async with judging() as judge:
+        branches = [{"type": "string"}] * 100
+        one = await answered(judge, {"items": {keyword: branches}}, f"[{'1,' * 99}1]")
+        assert ("invalid", 20) == (one.verdict, len(one.faults))
+        assert process_of(judge) is not None
 
 
 @pytest.mark.parametrize(("pattern", "letter"), SLOW_PATTERNS)

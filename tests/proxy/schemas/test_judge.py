@@ -172,6 +172,22 @@ def test_what_was_cut_short_is_truncated_unless_its_json_is_whole(
     assert verdict == one.verdict
 
 
+@pytest.mark.parametrize(
+    ("arguments", "verdict"),
+    [('{"x": 1', "truncated"), ('{"x": 1}', "valid"), ('{"x": 1} {"x', "invalid")],
+)
+def test_arguments_cut_short_are_truncated_unless_they_are_whole(
+    arguments: str, verdict: str
+) -> None:
+    (one,) = judged(chat(call(arguments), finish_reason="length", **TOOLS))
+    assert verdict == one.verdict
+
+
+def test_a_text_that_went_on_behind_its_json_and_was_cut_short_is_truncated() -> None:
+    (one,) = judged(chat(say('{"x": 1} and'), finish_reason="length", **FORMAT))
+    assert "truncated" == one.verdict
+
+
 def test_what_broke_off_is_truncated() -> None:
     asked = chat(say('{"x": 1, "y'), **FORMAT)
     (one,) = judged(msgspec.structs.replace(asked, complete=False))
