@@ -22,25 +22,17 @@ from tests.wire.judging import (
     RIGHT,
     TOOL,
     WRONG,
+    asked,
     asking,
     calling,
     registered,
 )
-from tests.wire.scene import CHAT_PATH, Scene, data_until, scene
+from tests.wire.scene import CHAT_PATH, data_until, scene
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = "/choices/0/message/content"
 ARGUMENTS = "/choices/0/message/tool_calls/0/function/arguments"
-
-
-async def asked(
-    it: Scene, body: bytes, *headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    async with it.client() as client:
-        await client.post(CHAT_PATH, body, *headers)
-        status, told = await client.head()
-        return status, told, await client.body(told)
 
 
 @pytest.mark.parametrize(
