@@ -9,7 +9,7 @@ from sqlalchemy import select, text
 
 from storage.records import Exchange
 from storage.statements import text_of
-from storage.tables import exchanges
+from storage.tables import exchanges, reasks
 from storage.threads import answers_before, split_keys
 
 # Re-asks of one prompt are answered alike, so the newest tell as much as all would.
@@ -31,6 +31,12 @@ _BY_NODE = text_of(_newest.where(_columns.messages_node == 0))
 # The second condition is the index's own, word for word: a parameter proves nothing.
 _BY_COMPLETION = text_of(
     _newest.where(_columns.completion_id == "", text("completion_id <> ''"))
+)
+
+_ATTEMPTS = text_of(
+    _newest.join_from(exchanges, reasks, reasks.c.seq == _columns.seq).where(
+        reasks.c.root == 0
+    )
 )
 
 
@@ -122,9 +128,25 @@ class Parents:
         limited = (*arguments, _MOST_CANDIDATES, 0)
         for row in self._connection.execute(query, limited):
             kin = Kin(*row)
-            if kin.project == project and (keys is None or _said(kin, keys)):
+            if kin.project != project:
+                continue
+            if keys is None or _said(kin, keys):
                 return kin
+            if kin.verdict == "invalid":
+                corrected = self._corrected(kin, keys)
+                if corrected is not None:
+                    return corrected
         return None
+
+    def _corrected(self, wrong: Kin, keys: set[bytes]) -> Kin | None:
+        """Return the attempt to correct this one that answered so.
+
+        A conversation goes on with the answer that came in the end, and does not repeat
+        what was said of the errors: `repair` and Instructor keep that from it.
+        """
+        limited = (wrong.seq, _MOST_CANDIDATES, 0)
+        kins = (Kin(*row) for row in self._connection.execute(_ATTEMPTS, limited))
+        return next((kin for kin in kins if _said(kin, keys)), None)
 
 
 def _said(kin: Kin, keys: set[bytes]) -> bool:

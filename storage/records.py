@@ -91,7 +91,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     `/choices/0/message/content` or `/output/2/arguments`; `schema` is `name@version`
     where it is registered, else the name the request gave it; `digest` is the SHA-256
     of its document; `why` is what made it apply: `header`, `tag`, `binding:7`,
-    `response_format`, `text.format`, `tool`, `function`; `reason` tells why nothing was
+    `response_format`, `text.format`, `tool`, `function`, and
+    `history` where a recorded answer was judged again; `reason` tells why nothing was
     judged; `faults` are the first ones, where the verdict is `invalid`.
     """
 

@@ -26,7 +26,7 @@ from storage.upkeep import Upkeep
 
 
 class _Left(Exception):
-    """Who asked is gone."""
+    """Who asked is gone, or the server stops."""
 
 
 class Judging:
@@ -66,7 +66,7 @@ class Judging:
             asyncio.run_coroutine_threadsafe(self._keep(judged), loop).result()
 
         def done(_: int) -> None:
-            if left.is_set():
+            if left.is_set() or self._desk.stopping():
                 raise _Left
 
         def run() -> Findings:
@@ -83,6 +83,8 @@ class Judging:
 
         try:
             return await asyncio.to_thread(run)
+        except _Left as exc:
+            raise BusyError("The server stops: try again once it runs.") from exc
         except RuntimeError as exc:
             raise OwnError("A process that judged ended early: see the log.") from exc
         finally:

@@ -76,7 +76,7 @@ class Aside:
         except TimeoutError:
             return so_far or TOO_LONG
         except (OSError, asyncio.IncompleteReadError):
-            return so_far or _death(await self._end())
+            return so_far or death(await self._end())
         finally:
             if not last:
                 await asyncio.shield(self._end())
@@ -124,7 +124,7 @@ async def _word(source: StreamReader) -> Word:
     return words.decode(await source.readexactly(size_bytes))
 
 
-def _death(returncode: int) -> Found:
+def death(returncode: int) -> Found:
     """Return what the end of the process says of the case that it was at."""
     if returncode == -signal.SIGSEGV:  # the end of the stack
         return Found("unchecked", "too_deep")

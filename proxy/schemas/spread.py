@@ -10,14 +10,16 @@ import signal
 import time
 from collections import deque
 from collections.abc import Generator, Iterable, Iterator
-from contextlib import closing
-from ctypes import c_longlong
+from contextlib import closing, suppress
+from ctypes import CDLL, c_longlong
 from multiprocessing.connection import Connection, wait
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 
 import msgspec
 
+from proxy.schemas.aside import TOO_LONG, death
+from proxy.schemas.finding import Found
 from proxy.schemas.history import History, Seat, Verdicts
 from proxy.schemas.judge import Bound
 from proxy.schemas.tally import Findings
@@ -34,6 +36,8 @@ LONGEST_S = 5.0
 _LOOK_EVERY_S = 0.5
 
 _NICE = 10  # a server that runs beside has its traffic first
+
+_PR_SET_PDEATHSIG = 1  # prctl(2)
 
 _processes = multiprocessing.get_context("spawn")
 
@@ -79,7 +83,8 @@ class _Worker:
     def give(self, task: Chosen) -> None:
         self.task = task
         self._seen = (0, time.monotonic())
-        self.pipe.send(task)
+        with suppress(BrokenPipeError):  # it has ended: reading from it tells
+            self.pipe.send(task)
 
     def stays_s(self) -> float:
         """Return for how long it is at the same exchange."""
@@ -112,12 +117,10 @@ class _Spread:
                 return
             for pipe in wait(list(busy), _LOOK_EVERY_S):
                 if isinstance(pipe, Connection):
-                    worker = busy[pipe]
-                    yield _received(worker)
-                    worker.task = None
+                    yield self._received(busy[pipe])
             for worker in list(self._workers):
                 if worker.task is not None and worker.stays_s() > self._longest_s:
-                    yield self._give_up(worker)
+                    yield self._give_up(worker, TOO_LONG)
 
     def close(self) -> None:
         for worker in self._workers:
@@ -136,7 +139,20 @@ class _Spread:
                 self._workers.append(idle)
             idle.give(task)
 
-    def _give_up(self, worker: _Worker) -> Verdicts:
+    def _received(self, worker: _Worker) -> Verdicts:
+        """Return what a process says, or what its end says of where it was."""
+        try:
+            verdicts: Verdicts = worker.pipe.recv()
+        except (EOFError, ConnectionError) as exc:
+            worker.process.join()
+            code = worker.process.exitcode or 0
+            if not worker.seat.value:
+                raise RuntimeError(f"a process that judged ended with {code}") from exc
+            return self._give_up(worker, death(code))
+        worker.task = None
+        return verdicts
+
+    def _give_up(self, worker: _Worker, found: Found) -> Verdicts:
         """End a process, and have the rest of its task done again."""
         self._workers.remove(worker)
         worker.end()
@@ -149,23 +165,12 @@ class _Spread:
             schema=bound.ref,
             digest=bound.digest,
             why=bound.why,
-            verdict="unchecked",
-            reason="took_too_long",
+            verdict=found.verdict,
+            reason=found.reason,
         )
         findings = Findings()
         findings.add("", None, (told,))
         return Verdicts(findings, [(at, (told,))] if self._job.wants_all else [])
-
-
-def _received(worker: _Worker) -> Verdicts:
-    try:
-        verdicts: Verdicts = worker.pipe.recv()
-    except EOFError as exc:
-        worker.process.join()
-        raise RuntimeError(
-            f"a process that judged ended with {worker.process.exitcode}"
-        ) from exc
-    return verdicts
 
 
 def _without(task: Chosen, seq: int) -> list[Chosen]:
@@ -181,6 +186,7 @@ def _work(job: Job, pipe: Connection, seat: Seat) -> None:
     """Judge what comes through the pipe, until it is closed."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
     os.nice(_NICE)
+    CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)  # what hangs ends with it, too
     with open_library(job.db) as library:
         history = History(library, job.bound, wants_all=job.wants_all)
         while True:

@@ -180,6 +180,23 @@ async def test_what_does_not_correct_is_not_linked(
     assert [None, None] == await links(tmp_path / "a.db", first, second)
 
 
+async def test_a_conversation_goes_on_from_the_answer_that_came_in_the_end(
+    tmp_path: Path,
+) -> None:
+    """It repeats the first question and the last answer, and nothing between."""
+    first = attempt(("user", "q"), answer="{}")
+    asked = (("user", "q"), ("assistant", "{}"), ("user", ERROR))
+    second = attempt(*asked, answer="1", verdict="valid")
+    said = (("user", "q"), ("assistant", "1"), ("user", "and then?"))
+    other = (("user", "q"), ("assistant", "2"), ("user", "and then?"))
+    third, alone = exchange(chat(*said)), exchange(chat(*other))
+    await links(tmp_path / "a.db", first, second, third, alone)
+    with open_library(tmp_path / "a.db") as library:
+        kept = library.one(third.id)
+        assert (second.id, first.id) == (kept.parent_id, kept.thread_id)
+        assert library.one(alone.id).parent_id is None
+
+
 async def test_a_name_is_enough_and_so_is_a_document(tmp_path: Path) -> None:
     """`invoice@1` renamed, or a schema whose text changed, is still the same."""
     asked = [("user", "q")]

@@ -12,7 +12,13 @@ from storage.reading import open_library
 from storage.registering import Entry
 from tests.living import living_proxy
 from tests.proxy.commands.recording import complaint, lines, out
-from tests.proxy.schemas.test_history import ANSWERS, SCHEMA, answered, recorded
+from tests.proxy.schemas.test_history import (
+    ANSWERS,
+    SCHEMA,
+    answered,
+    completion,
+    recorded,
+)
 
 DOCUMENT = json.dumps(SCHEMA).encode()
 
@@ -79,6 +85,37 @@ def test_older_versions_and_files_are_tried_too(db: Path, tmp_path: Path) -> Non
     assert "register the schema first" in complaint(
         "schema", "test", path, "--apply", "--db", db, code=2
     )
+
+
+def test_many_places_are_told_in_part(tmp_path: Path) -> None:
+    made = [answered(completion(content=f'{{"p{n}": 1}}')) for n in range(25)]
+    db = recorded(tmp_path / "s.db", *made)
+    path = tmp_path / "names.json"
+    texts = {"type": "string"}
+    path.write_text(json.dumps({"additionalProperties": texts}))
+    told = out("schema", "test", path, "--db", db)
+    assert "and 5 more places: see --json" in told
+    assert 25 == len(
+        json.loads(out("schema", "test", path, "--json", "--db", db))["errors"]
+    )
+
+
+def test_what_is_not_judged_is_counted(tmp_path: Path) -> None:
+    deep = '{"of": ' + "[" * 2000 + "]" * 2000 + "}"
+    made = [
+        answered(completion(content=deep)),
+        answered(ANSWERS["valid"], status=500),
+        answered(ANSWERS["valid"], content_kept=False),
+        answered(b"words"),
+    ]
+    db = recorded(tmp_path / "s.db", *made)
+    register(db, Entry(do="add", schema="invoice", document=DOCUMENT))
+    told = out("schema", "test", "invoice", "--db", db)
+    assert "1 of 4 exchanges judged" in told
+    assert "Unchecked: 1 (too_deep)." in told
+    for why in ("answered with an error", "without content", "no text and no call"):
+        assert "Not judged: 1 " in told
+        assert why in told
 
 
 def test_what_is_wrong_is_said(db: Path, tmp_path: Path) -> None:

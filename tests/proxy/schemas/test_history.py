@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import os
+import signal
 from contextlib import closing
 from ctypes import c_longlong
 from hashlib import sha256
@@ -15,6 +17,7 @@ from proxy.schemas.judge import Bound, Compiler, Question, judge
 from proxy.schemas.spread import Job, spread
 from proxy.schemas.tally import ELSEWHERE, MOST_PLACES, Findings
 from proxy.schemas.trial import trial
+from storage.judgements import Rejudged
 from storage.queries.language import parse
 from storage.reading import open_library
 from storage.recorder import Recorder
@@ -209,6 +212,64 @@ def test_what_takes_too_long_is_given_up_and_the_rest_is_judged(
     assert {"took_too_long": 1} == findings.reasons
     assert [1, 2, 3, 4, 5] == sorted(told)
     assert "took_too_long" == told[3][0].reason
+
+
+def test_a_process_that_ends_by_itself_is_told_of(tmp_path: Path) -> None:
+    db = recorded(tmp_path / "a.db", answered(ANSWERS["valid"]))
+    job = Job(db, bound({"type": "nothing"}))
+    with (
+        closing(spread(job, [(1, 1)], workers=1)) as found,
+        pytest.raises(RuntimeError, match="ended with 1"),
+    ):
+        list(found)
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"),
+    [(signal.SIGSEGV, "too_deep"), (signal.SIGKILL, "too_large")],
+)
+def test_what_ends_a_process_costs_one_exchange(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int, reason: str
+) -> None:
+    texts = ['{"n": 1}', '{"bomb": 1}', '{"n": 2}']
+    made = [answered(completion(content=text)) for text in texts]
+    db = recorded(tmp_path / "a.db", *made)
+    findings = Findings()
+
+    def killed(worker: Any) -> float:
+        if worker.seat.value == 2:
+            os.kill(worker.process.pid, number)
+        return 0.0
+
+    monkeypatch.setattr("proxy.schemas.spread._Worker.stays_s", killed)
+    with closing(spread(Job(db, bound(bomb(40))), [(1, 3)], workers=1)) as found:
+        for verdicts in found:
+            findings.merge(verdicts.findings)
+    assert {"valid": 2, "unchecked": 1} == findings.verdicts
+    assert {reason: 1} == findings.reasons
+
+
+def test_judgements_are_kept_some_at_a_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("proxy.schemas.trial.KEPT_AT_ONCE", 2)
+    monkeypatch.setattr("proxy.schemas.trial.AT_ONCE", 1)
+    names = ("valid", "words", "fenced", "twice", "nan")
+    db = recorded(tmp_path / "a.db", *(answered(ANSWERS[name]) for name in names))
+    kept: list[list[Rejudged]] = []
+    done: list[int] = []
+    with open_library(db) as library:
+        job = Job(db, bound(), wants_all=True)
+        trial(library, job, None, workers=2, keep=kept.append, done=done.append)
+    assert [2, 2, 1] == [len(some) for some in kept]
+    assert [1, 2, 3, 4, 5] == done
+    told = {
+        its.seq: (its.schema, its.verdict, its.error_path)
+        for some in kept
+        for its in some
+    }
+    assert ("invoice@2", "invalid", "") == told[4]
+    assert ("invoice@2", "valid", None) == told[1]
 
 
 def test_findings_of_many_are_added_and_bounded() -> None:
