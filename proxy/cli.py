@@ -51,6 +51,7 @@ def serve(
     on_storage_failure: Annotated[
         str | None, typer.Option(help="fail_open or fail_closed.")
     ] = None,
+    schemas: Annotated[Path | None, typer.Option(help="A folder of NAME.json.")] = None,
 ) -> None:
     """Serve and record.
 
@@ -64,6 +65,7 @@ def serve(
         "db": db,
         "durability": durability,
         "on_storage_failure": on_storage_failure,
+        "schemas": schemas,
     }
     tags = flags.tags_from(tag or [])
     _end(serving.run(flags.settings_from({**given, "tags": tags})))

@@ -41,15 +41,12 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def judged(
-    tape: Tape, exchange: Exchange, judge: Judge, *, goes_on: bool
+    tape: Tape, exchange: Exchange, judging: Judging, *, judge: Judge, goes_on: bool
 ) -> Outcome:
-    """Judge an exchange whose plan says what applies.
+    """Judge an exchange by what its plan says.
 
     Shapes: `goes_on` says whether the answer waits still, and somebody for it.
     """
-    judging = tape.plan.judging
-    if judging is None:
-        return Outcome(exchange=exchange)
     asked = _attempts(tape, exchange, judging)
     answer = await _answer(tape, exchange, judging)
     if answer is None:

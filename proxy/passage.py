@@ -267,10 +267,12 @@ class Passage:
             exchange = seal(self._tape, ending, sse=relay.sse)
         else:
             exchange = await asyncio.to_thread(seal, self._tape, ending, sse=relay.sse)
-        if self._tape.plan.judging is not None:
-            goes_on = not relay.head_sent and not turn.left
+        judging = self._tape.plan.judging
+        if judging is not None:
             self._outcome = await judged(
-                self._tape, exchange, self._judge, goes_on=goes_on
+                *(self._tape, exchange, judging),
+                judge=self._judge,
+                goes_on=not relay.head_sent and not turn.left,
             )
             exchange = self._outcome.exchange
         return await self._masked(exchange)

@@ -151,14 +151,15 @@ class Relay:
             let_go, self._let_go = self._let_go, None
             await let_go()
         while self._back:
-            await self._out(self._back[0])
+            self._last_sent = self._back[0]
+            await self._send(
+                {
+                    "type": "http.response.body",
+                    "body": self._last_sent,
+                    "more_body": True,
+                }
+            )
             del self._back[0]
-
-    async def _out(self, chunk: bytes) -> None:
-        self._last_sent = chunk
-        await self._send(
-            {"type": "http.response.body", "body": chunk, "more_body": True}
-        )
 
     async def _pace(self) -> None:
         """Read on only when the recorder has room for more (back-pressure)."""

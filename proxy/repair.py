@@ -29,6 +29,7 @@ _CONTENT = "Correct your JSON ONLY RESPONSE, based on the following errors:\n{er
 _FUNCTION = "Recall the function correctly, fix the errors, exceptions found\n{errors}"
 _SOUND = "No errors found. Recall the function with the same arguments"
 
+_STATE = "conversation"
 _MEMBER: dict[str, str] = {"chat": "messages", "responses": "input"}
 
 
@@ -72,12 +73,13 @@ def asking_again(
 
     Shapes: `body` is the client's, or the attempt's before; `answer` the assembled
     object; at least one of `judgements` is `invalid`. There is no such body for legacy
-    completions, nor where the client's has no list of messages to go on from.
+    completions, nor where the client's has no list of messages to go on from, nor for a
+    `conversation`, in which the upstream keeps question and wrong answer already.
     """
     member = _MEMBER.get(endpoint)
     read = splice.read(body)
     asked = None if member is None else read.values.get(member)
-    if member is None or asked is None or read.doubt is not None:
+    if member is None or asked is None or read.doubt or _STATE in read.values:
         return None
     wrong = [one for one in judgements if one.verdict == "invalid"]
     tell = _chat if endpoint == "chat" else _responses

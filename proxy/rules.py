@@ -84,9 +84,6 @@ def plan(
     sets, flags = _without_doubt(injection, members.doubt)
     opted_out = settings.respect_opt_out and inject.opted_out(values, endpoint)
     kept = control.record and not opted_out
-    before = _name(values.get("previous_response_id"))
-    if before.startswith(CONVERSATION):
-        before = ""
     return Plan(
         body=splice.edit(body, members, sets) if sets else body,
         record=control.record,
@@ -101,12 +98,12 @@ def plan(
         streamed=_is_true(values.get("stream")),
         model_asked=_name(values.get("model")),
         prompt_preview=prompt.preview(endpoint, values) if kept else "",
-        previous_response_id=before,
+        previous_response_id=_before(values.get("previous_response_id")),
         conversation=_conversation(values.get("conversation")),
         retry_count=control.retry_count,
-        judging=_judging(route, control, values, tags=injection.tags, registry=registry)
-        if control.record
-        else None,
+        judging=_judging(
+            route, control, values, tags=injection.tags, registry=registry
+        ),
     )
 
 
@@ -118,7 +115,9 @@ def _judging(
     tags: dict[str, str],
     registry: Registry,
 ) -> Judging | None:
-    """Return what applies to the answer of a request that is recorded."""
+    """Return what applies to the answer; nothing does where nothing is recorded."""
+    if not control.record:
+        return None
     if not (control.schema or registry.bindings or "schema" in tags):
         return carried(values)
     ask = Ask(
@@ -189,6 +188,12 @@ def _edits(sets: Mapping[str, bytes], *, identity: bool) -> tuple[Edit, ...]:
 
 def _is_true(raw: msgspec.Raw | None) -> bool:
     return raw is not None and bytes(raw) == b"true"
+
+
+def _before(raw: msgspec.Raw | None) -> str:
+    """Return the response that a request names as the one before it."""
+    name = _name(raw)
+    return "" if name.startswith(CONVERSATION) else name
 
 
 def _conversation(raw: msgspec.Raw | None) -> str:

@@ -56,7 +56,7 @@ class Registering:
         admitted(request, visitor)
         name, document = request.path_params["name"], await octets(request)
         try:
-            admit(name, document)
+            await admit(name, document)
         except SchemaRefused as exc:
             raise ClientError(
                 exc.message, code="schema_refused", param=exc.path or None

@@ -1,5 +1,6 @@
 """`spiritsafe schema test`: judges what was recorded by one version of a schema."""
 
+import asyncio
 from hashlib import sha256
 from pathlib import Path
 
@@ -95,7 +96,7 @@ def _bound(library: Library, name: str, tool: str) -> Bound:
             ) from exc
     try:
         document = Path(name).read_bytes()
-        admit("candidate", document)
+        asyncio.run(admit("candidate", document))
     except OSError as exc:
         raise CannotStart(f"{name} cannot be read: {exc.strerror}") from exc
     except SchemaRefused as exc:

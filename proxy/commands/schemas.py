@@ -1,5 +1,6 @@
 """`spiritsafe schema`: registers schemas, binds them to traffic, and lists both."""
 
+import asyncio
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -50,7 +51,7 @@ def add(
     else:
         document, source = _read(file or "-"), "file"
     try:
-        admit(name, document)
+        asyncio.run(admit(name, document))
     except SchemaRefused as exc:
         place = f" at {exc.path}" if exc.path else ""
         told = pydantic or ("stdin" if file == "-" else file)

@@ -31,7 +31,7 @@ async def take_in(folder: Path, registrar: Registrar) -> None:
             document = await asyncio.to_thread(_read, path)
             if _taken(path.stem, document, registrar):
                 continue
-            await asyncio.to_thread(admit, path.stem, document)
+            await admit(path.stem, document)
             entry = Entry(do="add", schema=path.stem, document=document, source=SOURCE)
             done = await registrar.enter(entry)
         except OSError as exc:

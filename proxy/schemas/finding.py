@@ -10,8 +10,8 @@ from proxy.schemas.compile import Compiler
 from proxy.schemas.document import SchemaRefused
 from storage.records import Fault, Json, Verdict
 
-MAX_CHARACTERS = 8 * 1024 * 1024
-"""Of a text that is judged: reading it takes a second or so, and ten times its size."""
+MAX_CHARACTERS = 2 * 1024 * 1024
+"""Of a text that is judged: several times what models write; it takes up to 200 MiB."""
 
 LISTED_CHARACTERS = 64 * 1024
 """Of a text all of whose faults are made; of a longer one only the first is told."""

@@ -58,14 +58,6 @@ class Registry:
         """Return all versions of a schema, the first one first; none where unknown."""
         return [its for its in self.versions if its.name == name]
 
-    def concerns(self, ask: Ask) -> bool:
-        """Return whether anything applies, without saying what; costs nothing."""
-        return bool(
-            ask.header
-            or "schema" in ask.tags
-            or (self._binders and any(its.fits(ask) for its in self._binders))
-        )
-
     def applying(self, ask: Ask) -> tuple[Chosen, ...]:
         """Return what applies, in order of precedence: header, tag, bindings."""
         found = [self._named(name, why) for name, why in _chosen(ask)]

@@ -14,6 +14,9 @@ MAX_FAULTS = 20
 
 MESSAGE_CHARACTERS = 300
 
+POINTER_CHARACTERS = 1000
+"""Of a place that is told; a longer one is told as one that it is in."""
+
 _SURROGATE_ESCAPES = ("\\ud", "\\uD")
 
 
@@ -91,14 +94,18 @@ def read_at(text: str, start: int) -> tuple[Json, int]:
 
 
 def pointer(path: list[str | int]) -> str:
-    """Return the JSON pointer of a path (RFC 6901).
+    """Return the JSON pointer of a path (RFC 6901); of a long one, as far as it fits.
 
     >>> pointer(["a/b", 0, "c~"])
     '/a~1b/0/c~0'
     """
-    return "".join(
-        f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path
-    )
+    whole = ""
+    for step in path:
+        longer = f"{whole}/{str(step).replace('~', '~0').replace('/', '~1')}"
+        if len(longer) > POINTER_CHARACTERS:
+            break
+        whole = longer
+    return whole
 
 
 def _raw(decoder: json.JSONDecoder, text: str, start: int) -> tuple[Json, int]:

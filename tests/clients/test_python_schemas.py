@@ -1,5 +1,6 @@
 """What the official Python client sees of policies: errors once, answers as ever."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from pydantic import BaseModel
 from storage.schemas import Policy, Rule
 from tests.clients.joined import gist, joined, snapshot, spelled
 from tests.clients.test_python_chat import HELLO
+from tests.proxy.commands.recording import out
 from tests.wire.judging import RIGHT, WRONG, registered
 from tests.wire.test_enforcing import saying
 
@@ -55,6 +57,13 @@ async def test_a_repaired_answer_is_an_ordinary_one(tmp_path: Path, face: str) -
         kept = here.kept()
     assert ["invalid", "valid"] == [one.row.verdict for one in kept]
     assert gist(answer.to_dict(warnings=False)) == gist(spelled(kept[1]))
+    db = tmp_path / "s.db"
+    pair = json.loads(out("export", "--format", "openai-dpo", "--db", db))
+    assert HELLO == pair["input"]["messages"]
+    assert [WRONG, RIGHT] == [
+        pair[name][0]["content"]
+        for name in ("non_preferred_output", "preferred_output")
+    ]
 
 
 async def test_a_repaired_stream_is_an_ordinary_one(tmp_path: Path, face: str) -> None:

@@ -12,7 +12,11 @@ COMMANDS = [
     "serve", "list", "search", "show", "tail", "stats", "prices", "verify", "doctor",
     "export", "demo", "tag", "rm", "prune", "backup", "keys", "schema",
 ]  # fmt: skip
-GROUPED = ["keys list", "keys assign", "keys identify", "schema test", "schema infer"]
+GROUPED = [
+    "keys list", "keys assign", "keys identify",
+    "schema add", "schema list", "schema show", "schema bind", "schema unbind",
+    "schema move", "schema bindings", "schema test", "schema infer",
+]  # fmt: skip
 READING = {
     "list": ["list"],
     "search": ["search", "word"],

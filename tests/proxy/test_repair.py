@@ -1,6 +1,7 @@
 """Asking again: the words for each style, and all else as the client sent it."""
 
 import json
+import sys
 from typing import Any
 
 import pytest
@@ -111,6 +112,7 @@ def test_a_response_that_was_asked_in_words_gets_a_list(
     ("endpoint", "body", "answer"),
     [
         ("completions", b'{"prompt":"x"}', {"choices": [{"text": "no"}]}),
+        ("responses", b'{"input":[],"conversation":"conv_1"}', OUTPUT),
         ("chat", b'{"messages":"none"}', chat(content="no")),
         ("chat", b'{"x":1}', chat(content="no")),
         ("chat", b"not JSON", chat(content="no")),
@@ -122,8 +124,8 @@ def test_a_response_that_was_asked_in_words_gets_a_list(
 def test_what_cannot_be_worded_is_not_asked(
     endpoint: Endpoint, body: bytes, answer: dict[str, Any]
 ) -> None:
-    slot = "/choices/0/message/content"
-    assert None is asking_again(endpoint, body, answer, [wrong(slot)])
+    told = [wrong("/choices/0/message/content"), wrong("/output/2/arguments")]
+    assert None is asking_again(endpoint, body, answer, told)
 
 
 def test_long_errors_are_cut() -> None:
@@ -131,6 +133,16 @@ def test_long_errors_are_cut() -> None:
     again = asking_again("chat", b'{"messages":[]}', chat(content="no"), [judged])
     assert again is not None
     assert MOST_CHARACTERS == again.count(b"e" * 10) * 10
+
+
+def test_what_nests_too_deep_is_not_asked_again() -> None:
+    deep: Any = []
+    for _ in range(sys.getrecursionlimit()):
+        deep = [deep]
+    slot = "/choices/0/message/content"
+    assert None is asking_again(
+        "chat", b'{"messages":[]}', chat(content=deep), [wrong(slot)]
+    )
 
 
 def test_a_lone_surrogate_is_asked_for_again_as_it_came() -> None:

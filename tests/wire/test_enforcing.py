@@ -17,6 +17,7 @@ from tests.scripted_upstream import (
     completion,
     delta,
 )
+from tests.storage.test_recorder import rows
 from tests.wire.judging import (
     RIGHT,
     TOOL,
@@ -208,6 +209,9 @@ async def test_repair_gives_the_first_valid_answer_as_if_it_were_the_only_one(
             )
             accounts = await it.accounts()
             assert (3, True) == (accounts.complete, accounts.balanced)
+        assert [(2, 1, 1, "proxy"), (3, 2, 1, "proxy")] == rows(
+            folder / "s.db", "SELECT * FROM reasks"
+        )
 
 
 async def test_after_the_last_attempt_the_error_is_that_of_the_last(
@@ -317,3 +321,82 @@ async def test_who_leaves_during_the_commit_has_nothing_asked_again(
         (kept,) = await it.settled()
         assert 1 == len(it.upstream.requests)
         assert ("asked_again",) == kept.flags
+
+
+def once(then: Script) -> Script:
+    """Answer wrongly, and then as `then` does."""
+    answered = False
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        nonlocal answered
+        if answered:
+            await then(request, wire)
+        else:
+            answered = True
+            await wire.answer(completion(WRONG))
+
+    return script
+
+
+async def test_every_attempt_has_the_time_that_any_exchange_has(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+
+    async def silent(_: RawRequest, wire: Wire) -> None:
+        await wire.left()
+
+    limits = {"first_byte_timeout_s": 0.3}
+    async with scene(tmp_path, once(silent), limits=limits) as it:
+        status, headers, _ = await asked(it, asking())
+        assert (504, "2") == (status, headers["x-spiritsafe-attempts"])
+        kept = await it.settled()
+        assert [None, "timeout"] == [one.row.reason for one in kept]
+
+
+async def test_an_attempt_that_a_stop_cuts_off_is_accounted_for(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    asked_again = asyncio.Event()
+
+    async def silent(_: RawRequest, wire: Wire) -> None:
+        asked_again.set()
+        await wire.left()
+
+    async with scene(tmp_path, once(silent), drain_s=0) as it, it.client() as client:
+        await client.post(CHAT_PATH, asking())
+        await asked_again.wait()
+        it.proxy.stop()
+        assert b"" == await client.rest()
+    first, second = it.kept()
+    assert ("complete", "invalid") == (first.row.state, first.row.verdict)
+    assert "proxy_shutdown" == second.row.reason
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_responses_are_mended_too(tmp_path: Path, *, stream: bool) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    texts = [WRONG, RIGHT]
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        part = {"type": "output_text", "text": texts.pop(0), "annotations": []}
+        message = {"type": "message", "role": "assistant", "content": [part]}
+        made = {"id": "r", "object": "response", "status": "completed"}
+        response = {**made, "model": "m-1", "output": [message]}
+        if not stream:
+            await wire.answer(json.dumps(response).encode())
+            return
+        event = {"type": "response.completed", "response": response}
+        data = json.dumps(event).encode()
+        await wire.events(b"event: response.completed\ndata: " + data + b"\n\n")
+
+    async with scene(tmp_path, script) as it:
+        body = json.dumps({"model": "m-1", "input": "how much?", "stream": stream})
+        status, headers, data = await asked(it, body.encode(), path=RESPONSES_PATH)
+        assert (200, "valid") == (status, headers["x-spiritsafe-verdict"])
+        first, second = await it.settled()
+        assert data == second.answer
+        assert "/output/0/content/0/text" == first.judgements[0].slot
+        told = it.upstream.requests[1].json["input"]
+        assert [
+            ("user", "how much?"),
+            ("assistant", WRONG),
+        ] == [(each["role"], each["content"]) for each in told[:2]]
+        assert "/price" in told[2]["content"]

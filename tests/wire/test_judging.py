@@ -1,10 +1,12 @@
 """Judging on the way: verdicts in the record, and nothing of it in the traffic."""
 
 import gzip
+import json
 from pathlib import Path
 
 import pytest
 
+from proxy.seal import INLINE_BYTES
 from storage.records import Fault
 from storage.schemas import Rule
 from tests.scripted_upstream import (
@@ -78,6 +80,7 @@ async def test_a_schema_that_the_request_carries_is_judged_by(
     [
         (CHAT, completion(WRONG)),
         (asking(tools=[TOOL]), completion(WRONG)),
+        (asking(tools=[TOOL]), calling(WRONG, name="another")),
         (asking(response_format={"type": "json_object"}), completion(WRONG)),
         (asking(response_format=FORMAT), b"no answer at all"),
     ],
@@ -107,6 +110,18 @@ async def test_bodies_in_a_coding_are_judged_too(tmp_path: Path) -> None:
         body = gzip.compress(asking(response_format=FORMAT))
         _, headers, data = await asked(it, body, "content-encoding: gzip")
         assert (coded, "invalid") == (data, headers["x-spiritsafe-verdict"])
+
+
+async def test_a_long_answer_is_judged_beside_the_loop(tmp_path: Path) -> None:
+    long = completion(json.dumps({"price": "x" * 2 * INLINE_BYTES}))
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(long)
+
+    async with scene(tmp_path, script) as it:
+        await asked(it, asking(response_format=FORMAT))
+        (judged,) = (await it.one()).judgements
+        assert ("invalid", "/price") == (judged.verdict, judged.faults[0].at)
 
 
 async def test_an_error_status_is_not_judged(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import httpx
 import pytest
 
 from proxy.api import registered
-from tests.proxy.api.served import refusal, served
+from tests.proxy.api.served import question, refusal, served
 
 pytestmark = pytest.mark.anyio
 
@@ -198,3 +198,35 @@ async def test_many_puts_at_once_make_one_version_each(tmp_path: Path) -> None:
             version = answer.json()["version"]
             its = await to.console.get(f"{SCHEMAS}/invoice/versions/{version}")
             assert one in its.content
+
+
+async def test_what_is_registered_is_in_force_with_the_next_request(
+    tmp_path: Path,
+) -> None:
+    async with served(tmp_path) as to:
+
+        async def told(**headers: str) -> tuple[int, str | None]:
+            """Ask what is answered with words; return what the client is told."""
+            answer = await to.alice.post(
+                "/v1/chat/completions", json=question("hi"), headers=headers
+            )
+            return answer.status_code, answer.headers.get("x-spiritsafe-verdict")
+
+        task = {"x-spiritsafe-tags": "task=bills"}
+        assert (200, None) == await told(**task)
+        await put(to.console, "invoice")
+        assert (200, None) == await told(**task)
+        assert (200, "unchecked") == await told(**{"x-spiritsafe-schema": "invoice@2"})
+        first = await bind(to.console, tags={"task": "bills"}, policy="enforce")
+        assert (502, "invalid") == await told(**task)
+        assert (200, None) == await told()
+        await bind(to.console, policy="header", position=1)
+        assert (200, "invalid") == await told(**task), "the first that fits decides"
+        assert (200, "invalid") == await told()
+        await put(to.console, "anything", b"true")
+        await bind(to.console, schema="anything", policy="header", position=1)
+        assert (200, "invalid") == await told(), "words are no JSON"
+        for number in (1, 2, 3):
+            await to.console.delete(f"{BINDINGS}/{number}")
+        assert (200, None) == await told(**task)
+        assert 1 == first.id

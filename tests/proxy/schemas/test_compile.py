@@ -61,6 +61,17 @@ def test_a_long_value_is_cut_in_messages() -> None:
     assert f'"{"x" * 299}…' == fault.message
 
 
+def test_a_long_pointer_ends_at_a_place_that_holds_the_fault() -> None:
+    schema = Compiled(
+        {"additionalProperties": {"additionalProperties": {"type": "null"}}}
+    )
+    (fault,) = schema.faults({"a": {"b" * 10_000: {"c": 1}}})
+    assert "/a" == fault.at
+    tree = Compiled({"type": "object", "additionalProperties": {"$ref": "#"}})
+    (fault,) = tree.faults(strict.read(nested(700, "1")))
+    assert "/a" * 500 == fault.at
+
+
 def test_a_format_is_a_note_and_no_rule() -> None:
     assert () == Compiled({"format": "email"}).faults("no address")
 

@@ -104,7 +104,6 @@ def test_a_rule_fits_where_all_that_it_names_is_there(
     known = registry(binding(7, "order", **rule))
     expected = (bound("order@1", "binding:7", rule.get("tool", "")),) if fits else ()
     assert expected == known.applying(ASK)
-    assert fits is known.concerns(ASK)
 
 
 def test_header_comes_before_tag_and_tag_before_bindings_in_their_order() -> None:
@@ -122,11 +121,9 @@ def test_an_unknown_name_is_no_error() -> None:
     ask = Ask(header="nothing", tags={"schema": "a b"})
     expected = (Unknown("nothing", "header"), Unknown("a b", "tag"))
     assert expected == Registry().applying(ask)
-    assert Registry().concerns(ask)
 
 
-def test_nothing_concerns_what_asks_for_nothing() -> None:
-    assert not Registry().concerns(ASK)
+def test_nothing_applies_where_nothing_is_registered() -> None:
     assert () == Registry().applying(ASK)
     assert None is Registry().policy(ASK)
 
