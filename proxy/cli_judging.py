@@ -20,6 +20,9 @@ def judge(
     apply: Annotated[
         bool, typer.Option("--apply", help="Keep the verdicts, beside the old ones.")
     ] = False,
+    processes: Annotated[
+        int, typer.Option(min=0, help="At a time; 0: as many as cores.")
+    ] = 0,
     as_json: AsJson = False,
     db: Db = None,
 ) -> None:
@@ -27,7 +30,13 @@ def judge(
     from proxy.commands import judging
 
     judging.judge_recorded(
-        db, name, where=where, tool=tool, apply=apply, as_json=as_json
+        db,
+        name,
+        where=where,
+        tool=tool,
+        apply=apply,
+        processes=processes,
+        as_json=as_json,
     )
 
 

@@ -1,8 +1,13 @@
-"""Judges recorded exchanges by a registered version, for the operator alone."""
+"""Judges recorded exchanges by a registered version, for the operator alone.
+
+The work is the command's, `spiritsafe schema test`, in a process of its own: reading
+and adding up would hold the interpreter's lock against the traffic.
+"""
 
 import asyncio
-from collections.abc import Callable
-from threading import Event
+import os
+import sys
+from asyncio.subprocess import DEVNULL, PIPE
 
 from starlette.requests import Request
 
@@ -14,27 +19,17 @@ from proxy.api.registering import admitted, registered_as
 from proxy.api.sending import Json
 from proxy.api.who import Visitor
 from proxy.errors import BusyError, OwnError
-from proxy.schemas.judge import Bound
-from proxy.schemas.spread import Job, cores
-from proxy.schemas.tally import Findings
-from proxy.schemas.trial import bound_of, trial
-from proxy.stitch.values import write_json
-from storage.judgements import Rejudged
-from storage.queries.tree import Node
-from storage.reading import open_library
-from storage.upkeep import Upkeep
+from proxy.schemas.spread import cores
+from proxy.stitch.values import read_json, write_json
 
-
-class _Left(Exception):
-    """Who asked is gone, or the server stops."""
+COMMAND = "from proxy.cli import main; main()"
 
 
 class Judging:
-    """Tries schemas on what was recorded, one at a time, in processes of their own."""
+    """Tries schemas on what was recorded, one at a time."""
 
-    def __init__(self, desk: Desk, now_us: Callable[[], int]) -> None:
+    def __init__(self, desk: Desk) -> None:
         self._desk = desk
-        self._now_us = now_us
         self._busy = False
 
     async def judge(self, request: Request, visitor: Visitor) -> Json:
@@ -45,51 +40,35 @@ class Judging:
             self._desk.registrar.registry, f"{its['name']}@{its['version']}"
         )
         asked = await body(request, registered.Trial)
-        query = parsed(asked.where, "where")
+        parsed(asked.where, "where")
         if self._busy:
             raise BusyError("A schema is being tried already: come again after it.")
         self._busy = True
         try:
-            bound = bound_of(version, tool=asked.tool)
-            findings = await self._tried(bound, query, keeps=asked.apply)
+            told = await self._told(version.ref, asked)
         finally:
             self._busy = False
-        told = {"object": "judgements", "schema": version.ref, "applied": asked.apply}
-        return Json(write_json({**told, **findings.report()}))
+        return Json(write_json({"object": "judgements", **read_json(told)}))
 
-    async def _tried(
-        self, bound: Bound, query: Node | None, *, keeps: bool
-    ) -> Findings:
-        loop, left = asyncio.get_running_loop(), Event()
-
-        def keep(judged: list[Rejudged]) -> None:
-            asyncio.run_coroutine_threadsafe(self._keep(judged), loop).result()
-
-        def done(_: int) -> None:
-            if left.is_set() or self._desk.stopping():
-                raise _Left
-
-        def run() -> Findings:
-            path = self._desk.db
-            with open_library(path) as library:
-                return trial(
-                    library,
-                    Job(path, bound, wants_all=keeps),
-                    query,
-                    workers=max(cores() - 1, 1),
-                    keep=keep if keeps else None,
-                    done=done,
-                )
-
+    async def _told(self, ref: str, asked: registered.Trial) -> bytes:
+        """Return what the command prints; it ends with whoever waits for it."""
+        flags = [f"--db={self._desk.db}", f"--where={asked.where}", "--json"]
+        flags += [f"--tool={asked.tool}", f"--processes={max(cores() - 1, 1)}"]
+        flags += ["--apply"] * asked.apply
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-c", COMMAND, "schema", "test", ref, *flags),
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=DEVNULL,
+            env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
+            start_new_session=True,  # a Ctrl-C at a terminal is for the proxy
+        )
         try:
-            return await asyncio.to_thread(run)
-        except _Left as exc:
-            raise BusyError("The server stops: try again once it runs.") from exc
-        except RuntimeError as exc:
-            raise OwnError("A process that judged ended early: see the log.") from exc
+            told, _ = await process.communicate()
         finally:
-            left.set()
-
-    async def _keep(self, judged: list[Rejudged]) -> None:
-        upkeep = Upkeep(self._desk.recorder, self._desk.db)
-        await upkeep.judge(judged, judged_at=self._now_us())
+            if process.returncode is None:
+                process.kill()
+                await asyncio.shield(process.communicate())
+        if process.returncode:
+            raise OwnError(f"Judging ended with {process.returncode}.")
+        return told

@@ -49,7 +49,7 @@ def offers(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
         *reading(desk, now_us),
         *changing(desk),
         *bodies(desk),
-        *schemas(desk, now_us),
+        *schemas(desk),
         *bindings(desk),
     )
 
@@ -126,7 +126,7 @@ def bodies(desk: Desk) -> Sequence[Offer]:
     )  # fmt: skip
 
 
-def schemas(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
+def schemas(desk: Desk) -> Sequence[Offer]:
     """Return what registers and tries schemas; the operator's alone, as `bindings`."""
     its = Registering(desk.registrar)
     return (
@@ -152,7 +152,7 @@ def schemas(desk: Desk, now_us: Callable[[], int]) -> Sequence[Offer]:
         Offer(
             "POST", f"{SCHEMAS}/{{name}}/versions/{{version}}/judgements",
             "judgeExchanges", "Judges recorded exchanges by it.",
-            Judging(desk, now_us).judge, registered.Judgements,
+            Judging(desk).judge, registered.Judgements,
             body=registered.Trial, refusals=(403, 404),
         ),
     )  # fmt: skip

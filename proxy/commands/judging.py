@@ -45,6 +45,7 @@ def judge_recorded(
     where: str = "",
     tool: str = "",
     apply: bool = False,
+    processes: int = 0,
     as_json: bool = False,
 ) -> int:
     """Judge what matches by a registered version, or by a file that is none yet."""
@@ -58,7 +59,7 @@ def judge_recorded(
                 "--apply: register the schema first, with 'spiritsafe schema add'"
             )
         job = Job(path, bound, wants_all=apply)
-        findings = _tried(library, job, query, keep)
+        findings = _tried(library, job, query, keep=keep, processes=processes)
     if as_json:
         told = {"schema": bound.ref or name, "applied": apply, **findings.report()}
         printing.write_json(told, indent=True)
@@ -68,12 +69,18 @@ def judge_recorded(
 
 
 def _tried(
-    library: Library, job: Job, query: Node | None, keep: Keep | None
+    library: Library,
+    job: Job,
+    query: Node | None,
+    *,
+    keep: Keep | None,
+    processes: int,
 ) -> Findings:
+    workers = processes or cores()
     total = newest(library) if query is None else None
     with printing.progress("judging", total) as done:
         try:
-            return trial(library, job, query, workers=cores(), keep=keep, done=done)
+            return trial(library, job, query, workers=workers, keep=keep, done=done)
         except RuntimeError as exc:
             raise CannotStart(str(exc)) from exc
 

@@ -3,16 +3,23 @@
 import asyncio
 import json
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 
 from proxy.api import registered
-from tests.proxy.api.served import ask, refusal, served
+from tests.proxy.api.served import Served, ask, refusal, served
 
 pytestmark = pytest.mark.anyio
 
 PATH = "/api/schemas/words/versions/1/judgements"
 DOCUMENT = {"type": "string"}
+
+
+async def tried(to: Served, **asked: Any) -> httpx.Response:
+    """Try the schema; processes take their time to start."""
+    return await to.console.post(PATH, json=asked, timeout=60)
 
 
 async def test_the_operator_tries_a_schema_and_may_keep_the_verdicts(
@@ -22,7 +29,7 @@ async def test_the_operator_tries_a_schema_and_may_keep_the_verdicts(
         first = await ask(to.alice, "one", tags="task=a")
         await ask(to.bob, "two", tags="task=b")
         await to.console.put("/api/schemas/words", content=json.dumps(DOCUMENT))
-        answer = await to.console.post(PATH, json={"where": "tag.task:a"})
+        answer = await tried(to, where="tag.task:a")
         told = registered.Judgements.model_validate_json(answer.text)
         assert ("words@1", False, 1, 0.0, {"invalid": 1}) == (
             told.schema_name,
@@ -34,7 +41,7 @@ async def test_the_operator_tries_a_schema_and_may_keep_the_verdicts(
         assert [("", [first])] == [(its.at, its.examples) for its in told.errors]
         row = (await to.console.get(f"/api/exchanges/{first}")).json()
         assert (None, []) == (row["verdict"], row["judgements"])
-        answer = await to.console.post(PATH, json={"apply": True})
+        answer = await tried(to, apply=True)
         assert 2 == answer.json()["judged"]
         row = (await to.console.get(f"/api/exchanges/{first}")).json()
         assert ("words@1", "invalid") == (row["schema"], row["verdict"])
@@ -61,9 +68,20 @@ async def test_one_is_tried_at_a_time(tmp_path: Path) -> None:
     async with served(tmp_path) as to:
         await ask(to.alice, "one")
         await to.console.put("/api/schemas/words", content=json.dumps(DOCUMENT))
-        answers = await asyncio.gather(
-            *(to.console.post(PATH, json={}) for _ in range(3))
-        )
+        answers = await asyncio.gather(*(tried(to) for _ in range(3)))
         statuses = sorted(answer.status_code for answer in answers)
         assert [200, 503, 503] == statuses
-        assert 200 == (await to.console.post(PATH, json={})).status_code
+        assert 200 == (await tried(to)).status_code
+
+
+async def test_who_leaves_does_not_keep_others_from_trying(tmp_path: Path) -> None:
+    async with served(tmp_path) as to:
+        await ask(to.alice, "one")
+        await to.console.put("/api/schemas/words", content=json.dumps(DOCUMENT))
+        with pytest.raises(httpx.ReadTimeout):
+            await to.console.post(PATH, json={}, timeout=0.2)
+        statuses = set()
+        while 200 not in statuses:
+            statuses.add((await tried(to)).status_code)
+            await asyncio.sleep(0.05)
+        assert statuses <= {200, 503}
