@@ -10,6 +10,11 @@ from proxy.schemas.weight import weigh
 from storage.records import Json
 from tests.proxy.schemas.hostile import REMOTE, TREE, chain, dumped, fan, nested
 
+_NO_JSON = (
+    "This is not JSON: Expecting property name enclosed in double quotes at line 1, "
+    "column 2."
+)
+
 
 def refused(document: bytes) -> tuple[str, str]:
     """Return message and pointer of a refusal."""
@@ -54,6 +59,12 @@ def test_a_reference_to_nothing_is_refused() -> None:
     assert "/properties/a~1b/$ref" == path
 
 
+def test_what_is_no_reference_is_refused() -> None:
+    message, path = refused(b'{"items": {"$ref": "http://[x#a"}}')
+    assert ("`http://[x#a` is no reference.", "/items/$ref") == (message, path)
+    refused(b'{"$id": "http://[x#a", "$ref": "y"}')
+
+
 def test_a_reference_to_no_anchor_is_refused() -> None:
     message, _ = refused(b'{"properties": {"a": {"$ref": "#x"}}}')
     assert "x" in message
@@ -94,6 +105,7 @@ def test_a_long_pattern_is_refused(keyword: str) -> None:
     ("document", "message", "path"),
     [
         (b" " * (256 * 1024) + b"{}", "The schema has more than 256 KiB.", ""),
+        (b"{", _NO_JSON, ""),
         (b"\xff", "The schema is not UTF-8.", ""),
         (b'{"a": 1, "a": 2}', 'Members occur more than once: "a".', ""),
         (b'{"maximum": NaN}', "NaN is no number of JSON.", "/maximum"),

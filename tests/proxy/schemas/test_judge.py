@@ -237,6 +237,14 @@ def test_a_call_that_was_forced_and_is_missing_is_invalid(text: str | None) -> N
     assert "The tool move was to be called and was not." == one.faults[0].message
 
 
+def test_a_tool_that_was_forced_has_the_schema_that_is_bound_to_it() -> None:
+    choice = {"type": "function", "function": {"name": "move"}}
+    asked = chat(say(None), **TOOLS, tool_choice=choice)
+    tooled = bound(POINT, "point@3", "binding:7", "move")
+    asked = msgspec.structs.replace(asked, bound=(tooled,))
+    assert [(CONTENT, "point@3", "binding:7", "invalid")] == told(asked)
+
+
 def test_a_registered_schema_comes_before_the_one_of_the_request() -> None:
     asked = chat(say('{"x": 1}'), **FORMAT)
     strict = bound(POINT | {"required": ["x", "y"]}, "point@2", "header")
