@@ -46,7 +46,9 @@ def process_of(judge: Judge) -> asyncio.subprocess.Process | None:
 @pytest.mark.parametrize(
     ("keyword", "text"), [("allOf", '"a"'), ("anyOf", "1"), ("oneOf", "1")]
 )
-async def test_what_unfolds_without_end_is_unchecked(keyword: str, text: str) -> None:
+async def test_s44_what_unfolds_without_end_is_unchecked(
+    keyword: str, text: str
+) -> None:
     async with judging(LIMIT_S) as judge:
         one = await answered(judge, fan(40, keyword), text)
         assert ("unchecked", "took_too_long") == (one.verdict, one.reason)
@@ -121,7 +123,7 @@ async def test_the_faults_of_many_branches_are_listed_aside(keyword: str) -> Non
 
 
 @pytest.mark.parametrize(("pattern", "letter"), SLOW_PATTERNS)
-async def test_no_pattern_is_slow(pattern: str, letter: str) -> None:
+async def test_s45_no_pattern_is_slow(pattern: str, letter: str) -> None:
     async with judging() as judge:
         one = await answered(judge, {"pattern": pattern}, f'"{letter * 50_000}!"')
         assert one.verdict in {"valid", "invalid"}

@@ -46,7 +46,7 @@ def test_a_schema_within_itself_is_taken(schema: Json) -> None:
 
 
 @pytest.mark.parametrize("reference", REMOTE)
-def test_a_reference_out_of_the_document_is_refused(reference: str) -> None:
+def test_s44_a_reference_out_of_the_document_is_refused(reference: str) -> None:
     document = {"properties": {"a": {"items": {"$ref": reference}}}}
     message, path = refused(dumped(document))
     assert f"`{reference}` refers to something outside of the schema." == message
@@ -86,7 +86,7 @@ def test_what_is_no_schema_is_refused(schema: Json, path: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["(?=a)b", r"(a)\1", "(a", r"(\w{1,1000}){1,1000}"])
-def test_a_pattern_that_is_not_linear_or_too_large_is_refused(pattern: str) -> None:
+def test_s45_a_pattern_that_is_not_linear_or_too_large_is_refused(pattern: str) -> None:
     message, path = refused(dumped({"properties": {"a": {"pattern": pattern}}}))
     assert "linear time" in message
     assert "/properties/a/pattern" == path
@@ -119,7 +119,7 @@ def test_what_is_out_of_bounds_is_refused(
     assert (message, path) == refused(document)
 
 
-def test_depth_and_nodes_are_bounded() -> None:
+def test_s44_depth_and_nodes_are_bounded() -> None:
     deep = nested(MAX_DEPTH - 1).replace('"a"', '"not"').encode()
     assert check(deep)
     message, path = refused(nested(MAX_DEPTH + 1).replace('"a"', '"not"').encode())
