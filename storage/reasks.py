@@ -136,8 +136,7 @@ class Reasks:
         if parent is not None:
             if parent.verdict != "invalid":
                 return None
-            new = _after_answer(exchange, turns.elements)
-            if not new or not all(map(_tells_error, new)):
+            if not asks_to_correct(exchange.request, turns.elements):
                 return None
         else:
             parent = self._unanswered(exchange, turns)
@@ -196,13 +195,22 @@ def _schemas(exchange: Exchange, only: str = "") -> set[str | bytes]:
     }
 
 
+def asks_to_correct(request: bytes, elements: Sequence[bytes | msgspec.Raw]) -> bool:
+    """Return whether all that is new behind the last answer tells of errors.
+
+    Shapes: `elements` are the messages of the request; () where its `input` is a text.
+    """
+    new = _after_answer(request, elements)
+    return bool(new) and all(map(_tells_error, new))
+
+
 def _after_answer(
-    exchange: Exchange, elements: Sequence[bytes | msgspec.Raw]
+    request: bytes, elements: Sequence[bytes | msgspec.Raw]
 ) -> list[bytes]:
     """Return what is new behind the last answer that a request repeats."""
     if not elements:  # a Responses `input` that is one text
         try:
-            asked = _asked_decoder.decode(exchange.request)
+            asked = _asked_decoder.decode(request)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return []
         if not isinstance(asked.input, str):
@@ -231,4 +239,4 @@ def _tells_error(element: bytes) -> bool:
     return bool(_SPEAKS_OF_ERRORS.search((content or "")[:_LOOKED_AT_CHARACTERS]))
 
 
-__all__ = ["Link", "Reasks", "Turns", "link_of"]
+__all__ = ["Link", "Reasks", "Turns", "asks_to_correct", "link_of"]
