@@ -38,7 +38,7 @@ coverage: $(VENV)/.dev  ## the tests once more, with the branches they miss
 catalogue: $(VENV)/.dev  ## tests/CATALOGUE.md: what has to hold, and which tests prove it
 	@scripts/catalogue
 
-e2e: $(VENV)/.dev  ## the proxy in front of a real llama.cpp server (compiles it once: some minutes)
+e2e: $(VENV)/.dev .instructor/.done  ## the proxy in front of a real llama.cpp server (compiles it once: some minutes)
 	@scripts/e2e
 
 torture: $(VENV)/.dev  ## kills and faults under load until BUDGET=5m is spent (ARGS="--seed 7" or "--list")

@@ -5,14 +5,13 @@ fetched, and `format` is a note and no rule, as the drafts have it.
 """
 
 from itertools import islice
-from math import inf
 
 import jsonschema_rs
 from msgspec import Struct
 
 from proxy.schemas import document, strict
 from proxy.schemas.document import SchemaRefused
-from proxy.schemas.weight import LIGHT_BYTES, Weight, weigh
+from proxy.schemas.weight import BOUNDLESS, LIGHT_BYTES, NOTHING, Weight, weigh
 from storage.records import Fault, Json
 
 KEPT_SCHEMAS = 512
@@ -124,18 +123,15 @@ class Compiler:
             entry.schema = None
         return entry.compiled
 
-    def work(self, digest: bytes, text: bytes) -> float:
-        """Return what a value costs that is judged by a document, compiling included.
+    def weight(self, digest: bytes, text: bytes) -> Weight:
+        """Return what a document weighs; one that is refused weighs nothing.
 
-        Shapes: infinite where it cannot be bounded; 0 for a refused one.
-        Units: schemas that are met on the way.
+        Shapes: a long one that is not known is not even read, and has no bounds.
         """
         if len(text) > LIGHT_BYTES and digest not in self._known:
-            return inf
+            return BOUNDLESS
         entry = self._entry(digest, text)
-        if entry.refused is not None:
-            return 0
-        return entry.weight.nodes if entry.weight.light else inf
+        return NOTHING if entry.refused is not None else entry.weight
 
     def _entry(self, digest: bytes, text: bytes) -> Entry:
         entry = self._known.pop(digest, None) or _read(text)

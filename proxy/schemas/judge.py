@@ -21,6 +21,9 @@ INLINE_WORK = 4_000_000
 INLINE_FAULTS = 4 * 1024
 """Characters of a text whose faults are listed on the event loop."""
 
+INLINE_BRANCHES = 4000
+"""Characters times branches of such a text: each fault of a branch takes 24 µs."""
+
 LIMIT_S = 2.0
 
 WORST_FIRST: tuple[Verdict, ...] = (
@@ -91,10 +94,15 @@ class Judge:
         chosen, characters = case.chosen, len(case.slot.text)
         if isinstance(chosen, Unknown) or characters > MAX_CHARACTERS:
             return find(case, self._compiler)
-        work = self._compiler.work(chosen.digest, chosen.document)
-        if characters > room or work * (characters + 1) > INLINE_WORK:
+        weight = self._compiler.weight(chosen.digest, chosen.document)
+        if characters > room or not weight.light:
             return None
-        if characters <= INLINE_FAULTS:
+        if weight.nodes * characters > INLINE_WORK:
+            return None
+        if (
+            characters <= INLINE_FAULTS
+            and weight.branches * characters <= INLINE_BRANCHES
+        ):
             return find(case, self._compiler)
         try:
             return find(case, self._compiler, _leave)

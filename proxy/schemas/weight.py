@@ -5,7 +5,7 @@ of every level of an answer; jsonschema-rs can neither be stopped nor interrupte
 """
 
 import re
-from math import inf
+from math import inf, prod
 
 from msgspec import Struct
 
@@ -19,8 +19,16 @@ LIGHT_BYTES = 16 * 1024
 """Of a light document: reading it takes 1 ms."""
 
 LIGHT_PATTERNS = 16
-_LONG_COUNT = re.compile(r"\{\d*,?\d{3,}\}")
-"""A counted repetition that makes a pattern large: `.{1,5000}` takes 6 ms."""
+LIGHT_REPEATS = 200
+"""Copies that counts in a light pattern make of its parts: `.{1,5000}` takes 6 ms."""
+
+_COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+
+_IN_PLACE = (
+    "allOf", "anyOf", "contains", "dependencies", "dependentSchemas", "else", "if",
+    "not", "oneOf", "patternProperties", "propertyNames", "then", "unevaluatedItems",
+    "unevaluatedProperties",
+)  # fmt: skip
 
 _DEFINITIONS = frozenset({"$defs", "definitions"})
 
@@ -29,11 +37,13 @@ class Weight(Struct, frozen=True):
     """What a schema unfolds to.
 
     Shapes: `nodes` counts the schemas with every reference followed, infinite where one
-    leads back; `height` is the longest way through them, each taken once.
+    leads back; `height` is the longest way through them, each taken once; `branches`
+    counts those that judge a value which another one judges as well.
     """
 
     nodes: float
     height: int
+    branches: float = 0
     patterns: int = 0
     long_patterns: bool = False
 
@@ -52,6 +62,10 @@ class Weight(Struct, frozen=True):
         )
 
 
+BOUNDLESS = Weight(inf, 0, inf)
+NOTHING = Weight(0, 0)
+
+
 def weigh(schema: Json) -> Weight:
     """Return the weight of a checked document.
 
@@ -62,13 +76,19 @@ def weigh(schema: Json) -> Weight:
         return Weight(1, 1)
     nodes = list(walk(schema))
     patterns = [text for node in nodes for text in _patterns(node.schema)]
-    long_patterns = any(_LONG_COUNT.search(text) for text in patterns)
+    long_patterns = any(_repeats(text) > LIGHT_REPEATS for text in patterns)
     scale = _Scale(schema, nodes)
     try:
-        unfolded, height = scale.weigh(schema)
+        unfolded, height, branches = scale.weigh(schema)
     except RecursionError:  # a chain of hundreds of references
-        unfolded, height = inf, len(nodes)
-    return Weight(unfolded, height, len(patterns), long_patterns)
+        unfolded, height, branches = inf, len(nodes), inf
+    return Weight(unfolded, height, branches, len(patterns), long_patterns)
+
+
+def _repeats(pattern: str) -> int:
+    """Return how many copies counts inside of counts make at most."""
+    counts = _COUNT.findall(pattern)
+    return prod(int((most or least)[:6]) for least, most in counts)
 
 
 def _patterns(schema: dict[str, Json]) -> list[str]:
@@ -78,24 +98,35 @@ def _patterns(schema: dict[str, Json]) -> list[str]:
     return [*found, pattern] if isinstance(pattern, str) else found
 
 
+def _branches(value: Json) -> int:
+    """Return how many schemas judge the same value, right below a schema."""
+    if not isinstance(value, dict):
+        return 0
+    inside = [value[keyword] for keyword in _IN_PLACE if keyword in value]
+    return sum(len(it) if isinstance(it, dict | list) else 1 for it in inside)
+
+
 class _Scale:
     """Weighs every value of a document once."""
 
     def __init__(self, root: dict[str, Json], nodes: list[Node]) -> None:
         self._root = root
         self._plain = all(node.base == "" for node in nodes)
-        self._known: dict[int, tuple[float, int]] = {}
+        self._known: dict[int, tuple[float, int, float]] = {}
 
-    def weigh(self, value: Json) -> tuple[float, int]:
+    def weigh(self, value: Json) -> tuple[float, int, float]:
+        """Return nodes, height and branches of a value."""
         if not isinstance(value, dict | list) or not value:
-            return 1, 1
+            return 1, 1, 0
         known = self._known.get(id(value))
         if known is None:
-            self._known[id(value)] = (inf, 0)  # met again on the way: it leads back
+            # Met again on the way, it leads back.
+            self._known[id(value)] = (inf, 0, inf)
             below = [self.weigh(item) for item in self._below(value)]
             known = (
-                1 + sum(nodes for nodes, _ in below),
-                1 + max((height for _, height in below), default=0),
+                1 + sum(nodes for nodes, _, _ in below),
+                1 + max((height for _, height, _ in below), default=0),
+                _branches(value) + sum(branches for _, _, branches in below),
             )
             self._known[id(value)] = known
         return known

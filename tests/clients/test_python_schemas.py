@@ -12,8 +12,7 @@ from storage.schemas import Policy, Rule
 from tests.clients.joined import gist, joined, snapshot, spelled
 from tests.clients.test_python_chat import HELLO
 from tests.proxy.commands.recording import out
-from tests.wire.judging import RIGHT, WRONG, registered
-from tests.wire.test_enforcing import saying
+from tests.wire.judging import RIGHT, WRONG, registered, saying
 
 pytestmark = pytest.mark.anyio
 

@@ -8,7 +8,9 @@ from proxy.schemas.registrar import Registrar
 from storage.recorder import Recorder
 from storage.registering import Entry
 from storage.schemas import Policy, Rule
+from tests.scripted_upstream import DONE, RawRequest, Script, Wire, completion, delta
 from tests.storage.make import clock
+from tests.wire.scene import CHAT_PATH, Scene
 
 INVOICE = {
     "type": "object",
@@ -16,6 +18,7 @@ INVOICE = {
     "required": ["price"],
     "additionalProperties": False,
 }
+ALL = Rule(model="m-*")
 FORMAT = {
     "type": "json_schema",
     "json_schema": {"name": "invoice", "schema": INVOICE},
@@ -57,3 +60,27 @@ def calling(arguments: str, name: str = "pay") -> bytes:
     message = {"role": "assistant", "content": None, "tool_calls": [call]}
     choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
     return json.dumps({"id": "c", "model": "m-1", "choices": choices}).encode()
+
+
+async def asked(
+    it: Scene, body: bytes, *headers: str, path: str = CHAT_PATH
+) -> tuple[int, dict[str, str], bytes]:
+    """Send a request; return status, headers and body of its answer."""
+    async with it.client() as client:
+        await client.post(path, body, *headers)
+        status, told = await client.head()
+        return status, told, await client.body(told)
+
+
+def saying(*texts: str) -> Script:
+    """Answer with these texts, one after the other, and then with the last."""
+    left = list(texts)
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        text = left.pop(0) if len(left) > 1 else left[0]
+        if request.json.get("stream"):
+            await wire.events(delta(text[:6]), delta(text[6:], "stop"), DONE)
+        else:
+            await wire.answer(completion(text))
+
+    return script

@@ -22,25 +22,17 @@ from tests.wire.judging import (
     RIGHT,
     TOOL,
     WRONG,
+    asked,
     asking,
     calling,
     registered,
 )
-from tests.wire.scene import CHAT_PATH, Scene, data_until, scene
+from tests.wire.scene import CHAT_PATH, data_until, scene
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = "/choices/0/message/content"
 ARGUMENTS = "/choices/0/message/tool_calls/0/function/arguments"
-
-
-async def asked(
-    it: Scene, body: bytes, *headers: str
-) -> tuple[int, dict[str, str], bytes]:
-    async with it.client() as client:
-        await client.post(CHAT_PATH, body, *headers)
-        status, told = await client.head()
-        return status, told, await client.body(told)
 
 
 @pytest.mark.parametrize(
@@ -249,3 +241,32 @@ async def test_under_header_an_answer_waits_for_its_verdict(tmp_path: Path) -> N
         _, headers, data = await asked(it, asking(stream=True))
         assert "x-spiritsafe-verdict" not in headers, "no stream waits for it"
         assert data.endswith(DONE)
+
+
+@pytest.mark.parametrize("tool", [False, True])
+@pytest.mark.parametrize(
+    ("text", "verdict"),
+    [
+        ('{"price": "\ud800"}', "invalid"),
+        (r'{"\ud800": 1}', "invalid"),
+        ('{"price": NaN}', "invalid"),
+        ('{"price": 1, "price": 2}', "invalid"),
+        ('{"a\x00b": "\x00"}', "invalid"),
+        ('{"' + "k" * 100_000 + '": 1}', "invalid"),
+        ("[" * 100_000, "unchecked"),
+        ('{"price": ' + "1" * 5000 + "}", "unchecked"),
+    ],
+    ids=["pair", "name", "nan", "twice", "nul", "long", "deep", "huge"],
+)
+async def test_whatever_an_answer_is_it_is_kept_with_its_verdict(
+    tmp_path: Path, text: str, verdict: str, *, tool: bool
+) -> None:
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(calling(text) if tool else completion(text))
+
+    async with scene(tmp_path, script) as it:
+        body = asking(tools=[TOOL]) if tool else asking(response_format=FORMAT)
+        _, headers, _ = await asked(it, body)
+        assert "yes" == headers["x-spiritsafe-recorded"]
+        kept = await it.one()
+        assert (verdict, verdict) == (kept.row.verdict, kept.judgements[0].verdict)

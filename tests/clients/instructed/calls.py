@@ -1,7 +1,8 @@
 """Calls of Instructor, in its own venv: prints as JSON what their callers got.
 
 Standard input has a JSON list of [mode, how, model]: `how` is `whole`, `partial` or
-`items`, and the upstream answers as the model's name says.
+`items`, and the upstream answers as the model's name says; `short` is for a real one,
+whose answers may be wrong to the end.
 """
 
 import json
@@ -10,6 +11,7 @@ from collections.abc import Iterable
 from typing import Any, Literal
 
 import instructor
+from instructor.core.exceptions import InstructorError
 from openai import OpenAI
 from pydantic import BaseModel
 
@@ -26,6 +28,13 @@ class Weather(BaseModel):
 
     city: str
     unit: Literal["C", "F"]
+
+
+class Kind(BaseModel):
+    """What a model of half a megabyte can say: no free text."""
+
+    kind: Literal["a", "b"]
+    old: bool
 
 
 MESSAGES = [{"role": "user", "content": "Ada is 36 years old."}]
@@ -45,7 +54,7 @@ def call(mode: str, how: str, model: str) -> Any:
     completions = joined(mode).chat.completions
     asked: dict[str, Any] = {"model": model, "messages": MESSAGES, "max_retries": 2}
     if mode in UNREGISTERED:
-        schema = "users" if how == "items" else "user"
+        schema = {"items": "users", "short": "kind"}.get(how, "user")
         asked["extra_headers"] = {"x-spiritsafe-schema": schema}
     if mode == "PARALLEL_TOOLS":
         made = completions.create(response_model=Iterable[User | Weather], **asked)
@@ -56,7 +65,18 @@ def call(mode: str, how: str, model: str) -> Any:
     if how == "items":
         users = completions.create_iterable(response_model=User, **asked)
         return [user.model_dump() for user in users]
+    if how == "short":
+        return short(completions, asked)
     return completions.create(response_model=User, **asked).model_dump()
+
+
+def short(completions: Any, asked: dict[str, Any]) -> Any:
+    """Return what Instructor takes of a few tokens, None where it gives up."""
+    try:
+        made = completions.create(response_model=Kind, max_tokens=60, **asked)
+    except InstructorError:
+        return None
+    return made.model_dump()
 
 
 def main() -> None:

@@ -111,6 +111,15 @@ async def test_many_faults_are_listed_aside() -> None:
         assert process_of(judge) is not None
 
 
+@pytest.mark.parametrize("keyword", ["anyOf", "allOf"])
+async def test_the_faults_of_many_branches_are_listed_aside(keyword: str) -> None:
+    async with judging(LIMIT_S) as judge:
+        branches = [{"type": "string"}] * 400
+        one = await answered(judge, {"items": {keyword: branches}}, f"[{'1,' * 999}1]")
+        assert "invalid" == one.verdict
+        assert one.faults
+
+
 @pytest.mark.parametrize(("pattern", "letter"), SLOW_PATTERNS)
 async def test_no_pattern_is_slow(pattern: str, letter: str) -> None:
     async with judging() as judge:

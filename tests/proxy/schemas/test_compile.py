@@ -7,7 +7,7 @@ import pytest
 from proxy.schemas import strict
 from proxy.schemas.compile import Compiled, Compiler
 from proxy.schemas.document import SchemaRefused
-from proxy.schemas.weight import LIGHT_BYTES
+from proxy.schemas.weight import BOUNDLESS, LIGHT_BYTES, NOTHING
 from tests.proxy.schemas.hostile import chain, nested
 
 
@@ -33,16 +33,16 @@ def test_a_refused_document_stays_refused(document: bytes) -> None:
     for _ in range(3):
         with pytest.raises(SchemaRefused):
             compiled(compiler, document)
-    assert 0 == compiler.work(sha256(document).digest(), document)
+    assert NOTHING == compiler.weight(sha256(document).digest(), document)
 
 
 def test_a_long_document_is_never_read_for_its_weight() -> None:
     document = b" " * LIGHT_BYTES + b"{}"
     digest = sha256(document).digest()
     compiler = Compiler()
-    assert float("inf") == compiler.work(digest, document)
+    assert BOUNDLESS == compiler.weight(digest, document)
     compiler.compiled(digest, document)
-    assert 1 == compiler.work(digest, document)
+    assert 1 == compiler.weight(digest, document).nodes
 
 
 def test_the_first_faults_are_told_with_both_their_places() -> None:

@@ -134,9 +134,20 @@ def test_a_message_is_cut() -> None:
         (chain(1500, {}), False),
         ({"$defs": {"a": {"$anchor": "x"}}, "$ref": "#x"}, False),
         ({"pattern": "^.{1,5000}$"}, False),
+        ({"patternProperties": {r"(\w{1,20}){15}": {}}}, False),
+        ({"pattern": r"^(\d{1,3}\.){3}\d{1,3}$"}, True),
         ({"properties": {f"p{n}": {"pattern": "a"} for n in range(17)}}, False),
         ({"properties": {f"p{n}": {"pattern": "a"} for n in range(16)}}, True),
     ],
 )
 def test_what_unfolds_or_leads_back_is_not_light(schema: Json, light: bool) -> None:  # noqa: FBT001
     assert light is weigh(check(dumped(schema))).light
+
+
+def test_branches_are_counted_as_often_as_they_are_met() -> None:
+    some = {"anyOf": [{"type": "string"}, {"type": "null"}]}
+    assert 2 == weigh(some).branches
+    assert 0 == weigh({"properties": {"a": {"type": "string"}}}).branches
+    referring = {"$ref": "#/$defs/s"}
+    both = {"properties": {"a": referring, "b": referring}, "$defs": {"s": some}}
+    assert 4 == weigh(both).branches
