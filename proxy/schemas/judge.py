@@ -4,6 +4,7 @@ Traffic never fails here: what cannot be judged is `unchecked`, with the reason.
 """
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
 from proxy.schemas.aside import TOO_LONG, Aside
@@ -25,6 +26,11 @@ INLINE_BRANCHES = 4000
 """Characters times branches of such a text: each fault of a branch takes 24 µs."""
 
 LIMIT_S = 2.0
+
+FAILED = Found("unchecked", "failed")
+"""What is said where judging itself went wrong."""
+
+_log = logging.getLogger(__name__)
 
 WORST_FIRST: tuple[Verdict, ...] = (
     "invalid",
@@ -69,18 +75,22 @@ class Judge:
         self._compiler = Compiler()
         self._aside = Aside(limit_s=limit_s)
         self._limit_s = limit_s
+        self._has_failed = False
 
     async def ask(self, question: Question) -> tuple[Judgement, ...]:
         """Return the judgements of an answer; never raises for what was sent."""
         judgements = []
         room = INLINE_CHARACTERS
         heavy: float | None = None  # until when there is time for heavy cases
-        for case in cases(question):
-            found = self._quick(case, room)
-            if found is None:
-                now = asyncio.get_running_loop().time()
-                heavy = heavy or now + self._limit_s
-                found = TOO_LONG if now > heavy else await self._aside.find(case)
+        for case in self._cases(question):
+            try:
+                found = self._quick(case, room)
+                if found is None:
+                    now = asyncio.get_running_loop().time()
+                    heavy = heavy or now + self._limit_s
+                    found = TOO_LONG if now > heavy else await self._aside.find(case)
+            except (ValueError, RecursionError):
+                found = self._failed()
             room -= len(case.slot.text)
             judgements.append(_judgement(case, found))
         return tuple(judgements)
@@ -88,6 +98,20 @@ class Judge:
     async def close(self) -> None:
         """End the process aside; nothing is asked after."""
         await self._aside.close()
+
+    def _cases(self, question: Question) -> list[Case]:
+        try:
+            return list(cases(question))
+        except (ValueError, RecursionError):
+            self._failed()
+            return []
+
+    def _failed(self) -> Found:
+        """Return what is said of a case that nobody foresaw; tell the first one."""
+        if not self._has_failed:
+            self._has_failed = True
+            _log.exception("schemas: an answer could not be judged; told once")
+        return FAILED
 
     def _quick(self, case: Case, room: int) -> Found | None:
         """Return what is found on the event loop, None where that would take long."""

@@ -14,7 +14,7 @@ from proxy.schemas import aside
 from proxy.schemas.judge import Judge, Question
 from storage.records import Json, Judgement
 from tests.proxy.schemas.hostile import SLOW_PATTERNS, TREE, chain, fan, nested
-from tests.proxy.schemas.questions import FORMAT, bound, chat, say
+from tests.proxy.schemas.questions import FORMAT, bound, call, chat, say
 
 pytestmark = pytest.mark.anyio
 
@@ -138,6 +138,30 @@ async def test_half_a_surrogate_pair_reaches_the_process_aside() -> None:
         one = await answered(judge, TREE, '{"a": "\ud800"}')
         assert ("invalid", "/a") == (one.verdict, one.faults[0].at)
         assert process_of(judge) is not None
+
+
+async def test_a_tool_with_half_a_surrogate_pair_in_its_name_is_judged_aside() -> None:
+    question = chat(call('{"a": 1}', "\ud800"))
+    question = msgspec.structs.replace(question, bound=(bound(TREE),))
+    async with judging() as judge:
+        (one,) = await judge.ask(question)
+        assert ("invalid", "/a") == (one.verdict, one.faults[0].at)
+        assert process_of(judge) is not None
+
+
+def fails(_: Json) -> None:
+    raise RecursionError
+
+
+async def test_what_nobody_foresaw_leaves_its_case_unchecked_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with judging() as judge:
+        monkeypatch.setattr("proxy.schemas.compile.weigh", fails)
+        for text in ("1", "2"):
+            one = await answered(judge, {"not": {"const": text}}, text)
+            assert ("unchecked", "failed") == (one.verdict, one.reason)
+    assert 1 == len(caplog.records)
 
 
 async def test_ordinary_answers_are_judged_while_a_heavy_one_is() -> None:

@@ -54,6 +54,15 @@ def test_a_reference_to_nothing_is_refused() -> None:
     assert "/properties/a~1b/$ref" == path
 
 
+@pytest.mark.parametrize("digits", [9, 10, 5000])
+def test_a_reference_to_an_item_past_all_lists_is_refused(digits: int) -> None:
+    reference = f"#/prefixItems/{'9' * digits}"
+    document = {"prefixItems": [{}], "items": {"$ref": reference}}
+    message, path = refused(dumped(document))
+    assert "refers to something that is not there." in message
+    assert "/items/$ref" == path
+
+
 def test_a_reference_to_no_anchor_is_refused() -> None:
     message, _ = refused(b'{"properties": {"a": {"$ref": "#x"}}}')
     assert "x" in message
