@@ -60,6 +60,7 @@ def _compile_here(document: bytes) -> bool:
 async def _compile_aside(document: bytes) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # what lies in the current folder is not ours to import
         "-c",
         "from proxy.schemas.admit import compile_alone; compile_alone()",
         stdin=PIPE,

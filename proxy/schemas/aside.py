@@ -5,6 +5,7 @@ do; and what ends that process does not end the proxy.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import sys
@@ -27,6 +28,8 @@ MAX_WAITING = 64
 
 TOO_LONG = Found("unchecked", "took_too_long")
 
+_log = logging.getLogger(__name__)
+
 
 class Aside:
     """One process for heavy cases, started for the first one, and one case at a time.
@@ -39,6 +42,7 @@ class Aside:
         self._turn = asyncio.Lock()
         self._waiting_count = 0
         self._process: Process | None = None
+        self._has_failed = False
 
     async def find(self, case: Case) -> Found:
         """Return what is found, `unchecked` where that took too long or too much."""
@@ -88,6 +92,7 @@ class Aside:
             return _ends(self._process)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # what lies in the current folder is not ours to import
             "-c",
             "from proxy.schemas.works import serve; serve()",
             str(self._limit_s),
@@ -98,8 +103,14 @@ class Aside:
             start_new_session=True,  # a Ctrl-C at a terminal is for the proxy
         )
         into, out = _ends(self._process)
-        async with asyncio.timeout(START_S):
-            await _word(out)
+        try:
+            async with asyncio.timeout(START_S):
+                await _word(out)
+        except (TimeoutError, asyncio.IncompleteReadError):
+            if not self._has_failed:
+                self._has_failed = True
+                _log.warning("schemas: the process for heavy cases does not start")
+            raise
         return into, out
 
     async def _end(self) -> int:

@@ -6,11 +6,13 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from proxy.schemas import aside
+from proxy.schemas.admit import admit
 from proxy.schemas.judge import Judge, Question
 from storage.records import Json, Judgement
 from tests.proxy.schemas.hostile import SLOW_PATTERNS, TREE, chain, fan, nested
@@ -147,6 +149,28 @@ async def test_a_tool_with_half_a_surrogate_pair_in_its_name_is_judged_aside() -
         (one,) = await judge.ask(question)
         assert ("invalid", "/a") == (one.verdict, one.faults[0].at)
         assert process_of(judge) is not None
+
+
+async def test_what_lies_in_the_current_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proxy").mkdir()
+    (tmp_path / "proxy" / "__init__.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    async with judging() as judge:
+        assert "valid" == (await answered(judge, TREE, "{}")).verdict
+    await admit("invoice", json.dumps(fan(16)).encode())
+
+
+async def test_a_process_that_does_not_start_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    async with judging() as judge:
+        for _ in range(2):
+            one = await answered(judge, TREE, "{}")
+            assert "unchecked" == one.verdict
+    assert ["schemas: the process for heavy cases does not start"] == caplog.messages
 
 
 def fails(_: Json) -> None:
