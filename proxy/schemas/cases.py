@@ -83,6 +83,8 @@ def cases(question: Question) -> Iterator[Case]:
 def _cases(question: Question) -> Iterator[Case]:
     if not 200 <= question.status < 400:
         return
+    if question.complete and question.answer.get("status") in slots.WORKED_ON:
+        return  # the answer to `background`: there is none so far
     carries = carried(question.endpoint, question.request)
     if not question.bound and carries == NOTHING:
         return

@@ -160,6 +160,7 @@ def test_a_refusing_part_of_a_response_is_refused() -> None:
         ('{"x": 1, "y', "truncated"),
         ('[{"x": 1}, {"x"', "truncated"),
         ('Like {"x": 1} and', "truncated"),
+        ('{"x": 1}\nAs you can', "truncated"),
         ("", "truncated"),
         ('{"x": 1}', "valid"),
         ('{"x": "1"}', "invalid"),
@@ -170,6 +171,24 @@ def test_what_was_cut_short_is_truncated_unless_its_json_is_whole(
 ) -> None:
     (one,) = judged(chat(say(text), finish_reason=reason, **FORMAT))
     assert verdict == one.verdict
+
+
+@pytest.mark.parametrize(
+    ("arguments", "verdict"),
+    [("", "truncated"), ('{"x"', "truncated"), ('{"x": 1}', "valid")],
+)
+def test_a_call_that_was_cut_short_is_truncated(arguments: str, verdict: str) -> None:
+    (one,) = judged(chat(call(arguments), finish_reason="length", **TOOLS))
+    assert verdict == one.verdict
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_a_response_in_the_background_is_not_judged(status: str) -> None:
+    form = {"type": "json_schema", "name": "point", "schema": POINT}
+    asked = responses(status=status, background=True, text={"format": form})
+    assert () == judged(asked)
+    (one,) = judged(msgspec.structs.replace(asked, complete=False))  # it broke off
+    assert "truncated" == one.verdict
 
 
 def test_what_broke_off_is_truncated() -> None:
