@@ -5,12 +5,14 @@ Traffic never fails here: what cannot be judged is `unchecked`, with the reason.
 
 import asyncio
 import logging
+import re
 from collections.abc import Sequence
 
 from proxy.schemas.aside import TOO_LONG, Aside
 from proxy.schemas.cases import Bound, Case, Chosen, Question, Unknown, cases, concerns
 from proxy.schemas.compile import Compiler
 from proxy.schemas.finding import MAX_CHARACTERS, Found, find
+from proxy.schemas.weight import Weight
 from storage.records import Judgement, Verdict
 
 INLINE_CHARACTERS = 64 * 1024
@@ -24,6 +26,9 @@ INLINE_FAULTS = 4 * 1024
 
 INLINE_BRANCHES = 4000
 """Characters times branches of such a text: each fault of a branch takes 24 µs."""
+
+_LONG_NUMBER = re.compile("[0-9]{20}")
+"""A number that a machine's own do not hold: to divide or compare some takes 100 ms."""
 
 LIMIT_S = 2.0
 
@@ -119,9 +124,7 @@ class Judge:
         if isinstance(chosen, Unknown) or characters > MAX_CHARACTERS:
             return find(case, self._compiler)
         weight = self._compiler.weight(chosen.digest, chosen.document)
-        if characters > room or not weight.light:
-            return None
-        if weight.nodes * characters > INLINE_WORK:
+        if characters > room or _is_heavy(weight, case.slot.text):
             return None
         if (
             characters <= INLINE_FAULTS
@@ -136,6 +139,13 @@ class Judge:
 
 class _HasManyFaultsError(Exception):
     """A long answer is invalid: its faults are listed aside."""
+
+
+def _is_heavy(weight: Weight, text: str) -> bool:
+    """Return whether judging a text can take long."""
+    if not weight.light or weight.nodes * len(text) > INLINE_WORK:
+        return True
+    return weight.counts and _LONG_NUMBER.search(text) is not None
 
 
 def _leave() -> None:

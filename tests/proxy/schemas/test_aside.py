@@ -135,6 +135,19 @@ async def test_a_number_of_many_digits_is_unchecked() -> None:
         assert ("unchecked", "too_large") == (one.verdict, one.reason)
 
 
+@pytest.mark.parametrize("keyword", [{"multipleOf": 7}, {"uniqueItems": True}])
+async def test_numbers_of_many_digits_are_divided_and_compared_aside(
+    keyword: dict[str, Json],
+) -> None:
+    numbers = f"[{','.join(str(10**40 + n) for n in range(200))}]"
+    schema = {"items": keyword, **keyword}
+    async with judging() as judge:
+        await answered(judge, schema, "[1, 2, 3]")
+        assert process_of(judge) is None
+        await answered(judge, schema, numbers)
+        assert process_of(judge) is not None
+
+
 async def test_half_a_surrogate_pair_reaches_the_process_aside() -> None:
     async with judging() as judge:
         one = await answered(judge, TREE, '{"a": "\ud800"}')

@@ -143,7 +143,16 @@ def test_a_message_is_cut() -> None:
         (chain(1500, {}), False),
         ({"$defs": {"a": {"$anchor": "x"}}, "$ref": "#x"}, False),
         ({"pattern": "^.{1,5000}$"}, False),
-        ({"patternProperties": {r"(\w{1,20}){15}": {}}}, False),
+        ({"patternProperties": {r"(\w{1,99}){15}": {}}}, False),
+        ({"pattern": r"(\w{1,99}){1,99}"}, False),
+        ({"pattern": r"((((a{9}){9}){9}){9}){9}"}, False),
+        ({"pattern": r"\w" * 100}, False),  # 4 ms
+        ({"pattern": r"\p{L}{1,20}"}, False),  # 4 ms and a megabyte
+        ({"pattern": r"[^\p{L}]{20,}"}, False),
+        ({"items": [{"pattern": r"\d{1,99}"}] * 16}, False),
+        ({"pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$"}, True),
+        ({"pattern": r"^[\p{L}\p{N} .-]{1,2}$"}, True),
+        ({"pattern": r"\{5000\}()"}, True),
         ({"pattern": r"^(\d{1,3}\.){3}\d{1,3}$"}, True),
         ({"properties": {f"p{n}": {"pattern": "a"} for n in range(17)}}, False),
         ({"properties": {f"p{n}": {"pattern": "a"} for n in range(16)}}, True),
