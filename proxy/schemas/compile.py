@@ -135,6 +135,11 @@ class Compiler:
             entry.schema = None
         return entry.compiled
 
+    def is_ready(self, digest: bytes) -> bool:
+        """Return whether there is nothing to read or compile for a document."""
+        entry = self._known.get(digest)
+        return entry is not None and (entry.compiled or entry.refused) is not None
+
     def weight(self, digest: bytes, text: bytes) -> Weight:
         """Return what a document weighs; one that is refused weighs nothing.
 

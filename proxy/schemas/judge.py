@@ -18,8 +18,14 @@ from storage.records import Judgement, Verdict
 INLINE_CHARACTERS = 64 * 1024
 """Of one answer that are judged on the event loop."""
 
+INLINE_DOCUMENT_BYTES = 32 * 1024
+"""Of schemas that are read and compiled there for one answer: some 6 ms."""
+
+INLINE_REQUEST_BYTES = 64 * 1024
+"""Of a request whose schemas are looked for there; in a larger one, in a thread."""
+
 INLINE_WORK = 4_000_000
-"""Schemas times characters that are judged on the event loop: some 10 ms at worst."""
+"""Schemas times characters of one answer that are judged there: some 10 ms at worst."""
 
 INLINE_FAULTS = 4 * 1024
 """Characters of a text whose faults are listed on the event loop."""
@@ -70,6 +76,31 @@ def summary(
     return worst.schema, worst.verdict, at
 
 
+class _Room:
+    """What may still be done on the event loop for one answer."""
+
+    def __init__(self) -> None:
+        self._characters: float = INLINE_CHARACTERS
+        self._work: float = INLINE_WORK
+        self._document_bytes: float = INLINE_DOCUMENT_BYTES
+
+    def takes_document(self, document: bytes) -> bool:
+        """Return whether a document can be read and compiled, and take its room."""
+        if len(document) > self._document_bytes:
+            return False
+        self._document_bytes -= len(document)
+        return True
+
+    def takes(self, weight: Weight, characters: int) -> bool:
+        """Return whether a text can be judged, and take its room."""
+        work = weight.nodes * characters
+        if characters > self._characters or work > self._work:
+            return False
+        self._characters -= characters
+        self._work -= work
+        return True
+
+
 class Judge:
     """Judges without ever keeping the event loop: what is heavy is done aside.
 
@@ -85,9 +116,9 @@ class Judge:
     async def ask(self, question: Question) -> tuple[Judgement, ...]:
         """Return the judgements of an answer; never raises for what was sent."""
         judgements = []
-        room = INLINE_CHARACTERS
+        room = _Room()
         heavy: float | None = None  # until when there is time for heavy cases
-        for case in self._cases(question):
+        for case in await self._cases(question):
             try:
                 found = self._quick(case, room)
                 if found is None:
@@ -96,7 +127,6 @@ class Judge:
                     found = TOO_LONG if now > heavy else await self._aside.find(case)
             except (ValueError, RecursionError):
                 found = self._failed()
-            room -= len(case.slot.text)
             judgements.append(_judgement(case, found))
         return tuple(judgements)
 
@@ -104,9 +134,11 @@ class Judge:
         """End the process aside; nothing is asked after."""
         await self._aside.close()
 
-    def _cases(self, question: Question) -> list[Case]:
+    async def _cases(self, question: Question) -> list[Case]:
         try:
-            return list(cases(question))
+            if len(question.request) <= INLINE_REQUEST_BYTES:
+                return list(cases(question))
+            return await asyncio.to_thread(list, cases(question))
         except (ValueError, RecursionError):
             self._failed()
             return []
@@ -118,13 +150,16 @@ class Judge:
             _log.exception("schemas: an answer could not be judged; told once")
         return FAILED
 
-    def _quick(self, case: Case, room: int) -> Found | None:
+    def _quick(self, case: Case, room: _Room) -> Found | None:
         """Return what is found on the event loop, None where that would take long."""
         chosen, characters = case.chosen, len(case.slot.text)
         if isinstance(chosen, Unknown) or characters > MAX_CHARACTERS:
             return find(case, self._compiler)
+        is_ready = self._compiler.is_ready(chosen.digest)
+        if not is_ready and not room.takes_document(chosen.document):
+            return None
         weight = self._compiler.weight(chosen.digest, chosen.document)
-        if characters > room or _is_heavy(weight, case.slot.text):
+        if _is_heavy(weight, case.slot.text) or not room.takes(weight, characters):
             return None
         if (
             characters <= INLINE_FAULTS
@@ -143,7 +178,7 @@ class _HasManyFaultsError(Exception):
 
 def _is_heavy(weight: Weight, text: str) -> bool:
     """Return whether judging a text can take long."""
-    if not weight.light or weight.nodes * len(text) > INLINE_WORK:
+    if not weight.light:
         return True
     return weight.counts and _LONG_NUMBER.search(text) is not None
 

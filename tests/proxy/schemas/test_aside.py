@@ -12,8 +12,10 @@ import msgspec
 import pytest
 
 from proxy.schemas import aside
+from proxy.schemas import compile as compiling
 from proxy.schemas.admit import admit
 from proxy.schemas.judge import Judge, Question
+from proxy.schemas.weight import Weight
 from storage.records import Json, Judgement
 from tests.proxy.schemas.hostile import SLOW_PATTERNS, TREE, chain, fan, nested
 from tests.proxy.schemas.questions import FORMAT, bound, call, chat, say
@@ -133,6 +135,55 @@ async def test_a_number_of_many_digits_is_unchecked() -> None:
     async with judging() as judge:
         one = await answered(judge, {}, "1" * 5000)
         assert ("unchecked", "too_large") == (one.verdict, one.reason)
+
+
+async def test_an_answer_has_few_schemas_compiled_on_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten of 10 kB: three here, the others in the process; then three more here."""
+    here: list[Json] = []
+
+    class Counted(compiling.Compiled):
+        def __init__(self, schema: Json, weight: Weight | None = None) -> None:
+            here.append(schema)
+            super().__init__(schema, weight)
+
+    monkeypatch.setattr(compiling, "Compiled", Counted)
+    tools, calls = [], []
+    for number in range(10):
+        names = {f"a{number}_{n}": {"type": "string"} for n in range(300)}
+        function = {"name": f"t{number}", "parameters": {"properties": names}}
+        tools.append({"type": "function", "function": function})
+        calls += call("{}", f"t{number}")["tool_calls"]
+    question = chat(say(None, tool_calls=calls), tools=tools)
+    async with judging() as judge:
+        for compiled in (3, 6):
+            judgements = await judge.ask(question)
+            assert ["valid"] * 10 == [one.verdict for one in judgements]
+            assert compiled == len(here)
+
+
+async def test_an_answer_has_little_judged_on_the_event_loop() -> None:
+    names = {f"a{n}": {"type": "string"} for n in range(100)}
+    question = chat(*[say(json.dumps({"a": "b" * 5000}))] * 4)
+    question = msgspec.structs.replace(question, bound=(bound({"properties": names}),))
+    async with judging() as judge:
+        await judge.ask(
+            msgspec.structs.replace(
+                question, answer={"choices": question.answer["choices"][:3]}
+            )
+        )
+        assert process_of(judge) is None
+        judgements = await judge.ask(question)
+        assert ["valid"] * 4 == [one.verdict for one in judgements]
+        assert process_of(judge) is not None
+
+
+async def test_schemas_are_found_in_a_large_request() -> None:
+    form = chat(say('{"x": 1}'), **FORMAT, prompt="p" * 100_000)
+    async with judging() as judge:
+        (one,) = await judge.ask(form)
+        assert "valid" == one.verdict
 
 
 @pytest.mark.parametrize("keyword", [{"multipleOf": 7}, {"uniqueItems": True}])
