@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from proxy.schemas import slots
-from proxy.schemas.carried import NOTHING, Carried, Carry, carried, may_carry
+from proxy.schemas.carried import NOTHING, Carried, Carry, carried
 from proxy.schemas.slots import Part, Slot
 from storage.records import Endpoint, Json
 
@@ -70,11 +70,6 @@ class Case(Struct, frozen=True):
     kept: bool
 
 
-def concerns(request: bytes, bound: Sequence[Chosen]) -> bool:
-    """Return whether any schema can concern an exchange: a look, no reading."""
-    return bool(bound) or may_carry(request)
-
-
 def cases(question: Question) -> Iterator[Case]:
     """Return what is judged by which schema, the first `MAX_CASES`."""
     return islice(_cases(question), MAX_CASES)
@@ -122,8 +117,13 @@ def _choose(
 def _of_call(
     tool: str, bound: Sequence[Chosen], carries: Carried, *, texts: bool
 ) -> Chosen | None:
-    """Return the schema of a call's arguments."""
-    if not texts:
+    """Return the schema of a call's arguments.
+
+    A registered schema that names no tool is for a call that was asked for as the
+    answer itself: other calls are steps on the way, with schemas of their own.
+    """
+    is_answer = not texts and (not carries.names or tool == carries.meant)
+    if is_answer:
         for one in bound:
             if one.tool in {"", tool}:
                 return one

@@ -9,7 +9,7 @@ import re
 from collections.abc import Sequence
 
 from proxy.schemas.aside import TOO_LONG, Aside
-from proxy.schemas.cases import Bound, Case, Chosen, Question, Unknown, cases, concerns
+from proxy.schemas.cases import Bound, Case, Chosen, Question, Unknown, cases
 from proxy.schemas.compile import Compiler
 from proxy.schemas.finding import MAX_CHARACTERS, Found, find
 from proxy.schemas.weight import Weight
@@ -207,7 +207,6 @@ __all__ = [
     "Judge",
     "Question",
     "Unknown",
-    "concerns",
     "judge",
     "summary",
 ]
