@@ -13,7 +13,7 @@ from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
 
-from proxy.schemas.cases import Case
+from proxy.schemas.cases import Case, Unknown
 from proxy.schemas.finding import Found
 from proxy.schemas.works import HEAD_BYTES, Word, packed, words, work
 
@@ -26,6 +26,12 @@ WAITS_PER_LIMIT = 5
 MAX_WAITING = 64
 """Cases that wait; further ones are not judged."""
 
+SHORT_CHARACTERS = 4 * 1024
+"""A text by which it is the schema's fault that judging took too long."""
+
+REMEMBERED_S = 300.0
+MAX_REMEMBERED = 1000
+
 TOO_LONG = Found("unchecked", "took_too_long")
 
 _log = logging.getLogger(__name__)
@@ -34,11 +40,14 @@ _log = logging.getLogger(__name__)
 class Aside:
     """One process for heavy cases, started for the first one, and one case at a time.
 
+    Shapes: where it `remembers`, a schema by which even a short text took too long is
+    left alone for a while.
     Units: `limit_s` is for each case, its start not counted.
     """
 
-    def __init__(self, *, limit_s: float) -> None:
+    def __init__(self, *, limit_s: float, remembers: bool = False) -> None:
         self._limit_s = limit_s
+        self._slow: dict[bytes, float] | None = {} if remembers else None
         self._turn = asyncio.Lock()
         self._waiting_count = 0
         self._process: Process | None = None
@@ -46,7 +55,7 @@ class Aside:
 
     async def find(self, case: Case) -> Found:
         """Return what is found, `unchecked` where that took too long or too much."""
-        if self._waiting_count >= MAX_WAITING:
+        if self._waiting_count >= MAX_WAITING or self._is_slow(case):
             return TOO_LONG
         self._waiting_count += 1
         try:
@@ -57,13 +66,33 @@ class Aside:
         finally:
             self._waiting_count -= 1
         try:
-            return await self._ask(case)
+            if self._is_slow(case):  # found out while this one waited
+                return TOO_LONG
+            found = await self._ask(case)
         finally:
             self._turn.release()
+        self._remember(case, found)
+        return found
 
     async def close(self) -> None:
         """End the process."""
         await self._end()
+
+    def _is_slow(self, case: Case) -> bool:
+        if not self._slow or isinstance(case.chosen, Unknown):
+            return False
+        until = self._slow.get(case.chosen.digest, 0.0)
+        return asyncio.get_running_loop().time() < until
+
+    def _remember(self, case: Case, found: Found) -> None:
+        if self._slow is None or isinstance(case.chosen, Unknown):
+            return
+        if found == TOO_LONG and len(case.slot.text) <= SHORT_CHARACTERS:
+            self._slow.pop(case.chosen.digest, None)
+            until = asyncio.get_running_loop().time() + REMEMBERED_S
+            self._slow[case.chosen.digest] = until
+            if len(self._slow) > MAX_REMEMBERED:
+                del self._slow[next(iter(self._slow))]
 
     async def _ask(self, case: Case) -> Found:
         """Return the last word on a case; one that says no more ends the process."""

@@ -72,6 +72,9 @@ class _Function(Struct):
 
 NOTHING = Carried()
 
+CARRIERS = frozenset({"response_format", "text.format", "tool", "function"})
+"""What holds a schema in a request, as `Carry.why`."""
+
 _ask = msgspec.json.Decoder(_Ask)
 _format = msgspec.json.Decoder(_Format)
 _text = msgspec.json.Decoder(_Text)

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from proxy.schemas import slots
-from proxy.schemas.carried import NOTHING, Carried, Carry, carried
+from proxy.schemas.carried import CARRIERS, NOTHING, Carried, Carry, carried
 from proxy.schemas.slots import Part, Slot
 from storage.records import Endpoint, Json
 
@@ -68,6 +68,11 @@ class Case(Struct, frozen=True):
     chosen: Chosen
     ended: bool
     kept: bool
+
+    @property
+    def carried(self) -> bool:
+        """Whether a client made the schema."""
+        return self.chosen.why in CARRIERS
 
 
 def cases(question: Question) -> Iterator[Case]:

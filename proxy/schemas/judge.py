@@ -104,12 +104,16 @@ class _Room:
 class Judge:
     """Judges without ever keeping the event loop: what is heavy is done aside.
 
+    What the operator registered has a process of its own, which no client can keep
+    busy with schemas that it made.
+
     Units: `limit_s` is for a heavy case, and for beginning further ones of an answer.
     """
 
     def __init__(self, *, limit_s: float = LIMIT_S) -> None:
         self._compiler = Compiler()
         self._aside = Aside(limit_s=limit_s)
+        self._aside_for_carried = Aside(limit_s=limit_s, remembers=True)
         self._limit_s = limit_s
         self._has_failed = False
 
@@ -124,15 +128,17 @@ class Judge:
                 if found is None:
                     now = asyncio.get_running_loop().time()
                     heavy = heavy or now + self._limit_s
-                    found = TOO_LONG if now > heavy else await self._aside.find(case)
+                    aside = self._aside_for_carried if case.carried else self._aside
+                    found = TOO_LONG if now > heavy else await aside.find(case)
             except (ValueError, RecursionError):
                 found = self._failed()
             judgements.append(_judgement(case, found))
         return tuple(judgements)
 
     async def close(self) -> None:
-        """End the process aside; nothing is asked after."""
+        """End the processes aside; nothing is asked after."""
         await self._aside.close()
+        await self._aside_for_carried.close()
 
     async def _cases(self, question: Question) -> list[Case]:
         try:

@@ -14,6 +14,8 @@ import pytest
 from proxy.schemas import aside
 from proxy.schemas import compile as compiling
 from proxy.schemas.admit import admit
+from proxy.schemas.cases import Case
+from proxy.schemas.finding import Found
 from proxy.schemas.judge import Judge, Question
 from proxy.schemas.weight import Weight
 from storage.records import Json, Judgement
@@ -56,6 +58,51 @@ async def test_what_unfolds_without_end_is_unchecked(keyword: str, text: str) ->
         assert ("unchecked", "took_too_long") == (one.verdict, one.reason)
         assert process_of(judge) is None  # killed
         assert "valid" == (await answered(judge, fan(12), '"a"')).verdict
+
+
+def carrying(schema: Json, text: str) -> Question:
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    return chat(say(text), response_format=form)
+
+
+async def test_clients_own_schemas_keep_no_registered_one() -> None:
+    async with judging(LIMIT_S) as judge, asyncio.TaskGroup() as tasks:
+        await answered(judge, TREE, "{}")
+        hostile = [
+            tasks.create_task(judge.ask(carrying(fan(40 + n), '"a"'))) for n in range(5)
+        ]
+        await asyncio.sleep(0)
+        for _ in range(10):
+            assert "valid" == (await answered(judge, TREE, "{}")).verdict
+        assert not any(one.done() for one in hostile)
+
+
+async def test_a_clients_schema_that_took_too_long_is_left_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asking = carrying(fan(40), '"a"')
+    async with judging(LIMIT_S) as judge:
+        started: list[bytes] = []
+        ask = judge._aside_for_carried._ask
+
+        async def counted(case: Case) -> Found:
+            started.append(case.slot.text.encode())
+            return await ask(case)
+
+        monkeypatch.setattr(judge._aside_for_carried, "_ask", counted)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(3):
+                tasks.create_task(judge.ask(asking))
+        (one,) = await judge.ask(asking)
+        assert ("unchecked", "took_too_long") == (one.verdict, one.reason)
+        assert [b'"a"'] == started
+        monkeypatch.setattr(aside, "REMEMBERED_S", 0)
+        other = carrying(fan(41), '"a"')
+        await judge.ask(other)
+        await judge.ask(other)
+        assert 3 == len(started)
+        (one,) = await judge.ask(carrying(TREE, "{}"))
+        assert "valid" == one.verdict
 
 
 async def test_many_heavy_parts_of_an_answer_share_the_time_of_one() -> None:
