@@ -61,6 +61,7 @@ async def judged(
             status=exchange.status,
             bound=judging.bound,
             kept=tape.whole,
+            project=tape.project,
         )
     )
     again = refusal = None

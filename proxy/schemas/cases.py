@@ -49,7 +49,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
     Shapes: `request` is the body as the client sent it, `answer` the assembled object,
     `bound` what the registry says applies, in order of precedence; `kept` is false
-    where only a part of the answer's bytes was.
+    where only a part of the answer's bytes was; projects take turns in what is heavy.
     """
 
     endpoint: Endpoint
@@ -59,6 +59,7 @@ class Question(Struct, frozen=True, kw_only=True):
     status: int
     bound: tuple[Chosen, ...] = ()
     kept: bool = True
+    project: str = ""
 
 
 class Case(Struct, frozen=True):
@@ -68,6 +69,7 @@ class Case(Struct, frozen=True):
     chosen: Chosen
     ended: bool
     kept: bool
+    project: str = ""
 
     @property
     def carried(self) -> bool:
@@ -91,7 +93,7 @@ def _cases(question: Question) -> Iterator[Case]:
     for part in slots.parts(question.endpoint, question.answer):
         for slot, chosen in _choose(part, question.bound, carries):
             ended = question.complete and question.kept and part.ended
-            yield Case(slot, chosen, ended, question.kept)
+            yield Case(slot, chosen, ended, question.kept, question.project)
 
 
 def _choose(

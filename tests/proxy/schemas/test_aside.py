@@ -77,6 +77,21 @@ async def test_clients_own_schemas_keep_no_registered_one() -> None:
         assert not any(one.done() for one in hostile)
 
 
+async def test_projects_take_turns() -> None:
+    def of(project: str, schema: Json, text: str) -> Question:
+        return msgspec.structs.replace(carrying(schema, text), project=project)
+
+    async with judging(LIMIT_S) as judge, asyncio.TaskGroup() as tasks:
+        hostile = [
+            tasks.create_task(judge.ask(of("one", fan(40 + n), '"a"')))
+            for n in range(8)
+        ]
+        await asyncio.sleep(0)
+        (one,) = await judge.ask(of("other", TREE, "{}"))
+        assert "valid" == one.verdict
+        assert 1 >= sum(one.done() for one in hostile)
+
+
 async def test_a_clients_schema_that_took_too_long_is_left_alone_for_a_while(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
