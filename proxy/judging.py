@@ -55,12 +55,13 @@ async def judged(
     judgements = await judge.ask(
         Question(
             endpoint=tape.endpoint,
-            request=_request(tape),
+            request=await _request(tape),
             answer=answer,
             complete=ended,
             status=exchange.status,
             bound=judging.bound,
             kept=tape.whole,
+            project=tape.project,
         )
     )
     again = refusal = None
@@ -87,23 +88,27 @@ async def _answer(
     """Return the assembled answer, where there can be anything to judge in it."""
     if not 200 <= exchange.status < 400:
         return None
+    if is_short(tape):
+        return _read(tape, exchange, judging)
+    return await asyncio.to_thread(_read, tape, exchange, judging)
+
+
+def _read(tape: Tape, exchange: Exchange, judging: Judging) -> dict[str, Json] | None:
     coded = tape.header(b"content-encoding")
     if not coded and not may_hold(judging, b"".join(tape.chunks)):
         return None
     whole = received(tape, ended_clean=exchange.state == "complete")
-    if is_short(tape):
-        answer = assemble(tape.endpoint, **whole)
-    else:
-        answer = await asyncio.to_thread(assemble, tape.endpoint, **whole)
+    answer = assemble(tape.endpoint, **whole)
     if answer is None and not tape.whole:
         return NOTHING_READ.get(tape.endpoint)  # its beginning tells as much
     return answer
 
 
-def _request(tape: Tape) -> bytes:
+async def _request(tape: Tape) -> bytes:
     for name, coding in tape.request_headers:
         if name == b"content-encoding":
-            return decode(tape.request, coding.strip().lower()).data
+            coded = coding.strip().lower()
+            return (await asyncio.to_thread(decode, tape.request, coded)).data
     return tape.request
 
 
