@@ -106,13 +106,18 @@ def read(connection: sqlite3.Connection, seq: int) -> tuple[Judged, ...]:
             why=why,
             verdict=verdict,
             reason=reason,
-            faults=_decode(faults) if faults else (),
+            faults=unpacked(faults),
             judged_at=judged_at,
         )
         for slot, schema, digest, why, verdict, reason, faults, judged_at in (
             connection.execute(_READ, (seq,))
         )
     )
+
+
+def unpacked(faults: bytes) -> tuple[Fault, ...]:
+    """Return faults as they are kept. Raises: `msgspec.DecodeError`."""
+    return _decode(faults) if faults else ()
 
 
 def add(connection: sqlite3.Connection, rejudged: Rejudged, *, judged_at: int) -> bool:

@@ -3,7 +3,6 @@
 They are the pairs to learn from: one prompt, an answer that was rejected, a better one.
 """
 
-import re
 import sqlite3
 from collections.abc import Sequence
 from itertools import islice
@@ -12,8 +11,10 @@ from typing import Literal, TypeAlias
 import msgspec
 from sqlalchemy import select
 
+from storage.complaints import tells_error
+from storage.judgements import unpacked
 from storage.parents import Kin, Parents
-from storage.records import Exchange
+from storage.records import Exchange, Fault
 from storage.statements import text_of
 from storage.tables import exchanges, judgements, reasks
 from storage.threads import message_key
@@ -23,23 +24,9 @@ By: TypeAlias = Literal["client", "proxy"]
 # What follows a wrong answer: its errors, a message for each call of a tool.
 _MOST_ERRORS = 16
 
-# Of a message: who asks for the next thing instead may say all kinds of things later.
-_LOOKED_AT_CHARACTERS = 16_384
-
-# How Instructor, Pydantic AI, LangChain, Guardrails and people say that an answer was
-# wrong. Without it a conversation that just goes on would be taken for a correction.
-_SPEAKS_OF_ERRORS = re.compile(
-    r"error|invalid|incorrect|correct (the|your)|malformed|validat|not satisfy"
-    r"|\bfix\b|try again",
-    re.IGNORECASE,
-)
-
-_ROLES = frozenset({"user", "tool", "function"})
-_RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
-
 _judged = judgements.c
 _INVALID = text_of(
-    select(_judged.schema, _judged.digest).where(
+    select(_judged.schema, _judged.digest, _judged.faults).where(
         _judged.seq == 0, _judged.verdict == ""
     )
 )
@@ -48,17 +35,6 @@ _SEQ = text_of(select(exchanges.c.seq).where(exchanges.c.id == ""))
 _LINK = text_of(
     select(reasks.c.rejected, reasks.c.root, reasks.c.by).where(reasks.c.seq == 0)
 )
-
-
-class _Part(msgspec.Struct):
-    text: str = ""
-
-
-class _Message(msgspec.Struct):
-    type: str = "message"
-    role: str = ""
-    content: str | list[_Part] | None = None
-    output: str | list[_Part] | None = None
 
 
 class _Asked(msgspec.Struct):
@@ -85,7 +61,13 @@ class Turns(msgspec.Struct, frozen=True, gc=False):
     first_new: int = 0
 
 
-_message_decoder = msgspec.json.Decoder(_Message)
+class _Wrong(msgspec.Struct, frozen=True):
+    """Names and digests of the schemas that an answer broke, and where it did."""
+
+    schemas: set[str | bytes]
+    faults: tuple[Fault, ...]
+
+
 _asked_decoder = msgspec.json.Decoder(_Asked)
 
 
@@ -97,7 +79,7 @@ class Reasks:
         self._parents = parents
         self._seqs: dict[str, int] = {}
         self._roots: dict[int, int] = {}
-        self._invalid: dict[int, set[str | bytes]] = {}
+        self._invalid: dict[int, _Wrong] = {}
 
     def written(self) -> None:
         """Forget the batch: its rows are in the file."""
@@ -114,7 +96,7 @@ class Reasks:
         """
         found = self._by_proxy(exchange) or self._by_client(exchange, parent, turns)
         if exchange.verdict == "invalid":
-            self._invalid[seq] = _schemas(exchange, only="invalid")
+            self._invalid[seq] = _wrong(exchange)
         if exchange.judgements:
             self._seqs[exchange.id] = seq
         if found is not None:
@@ -136,12 +118,16 @@ class Reasks:
         if parent is not None:
             if parent.verdict != "invalid":
                 return None
+            wrong = self._wrong(parent)
             new = _after_answer(exchange, turns.elements)
-            if not new or not all(map(_tells_error, new)):
+            if not new or not all(tells_error(one, wrong.faults) for one in new):
                 return None
         else:
             parent = self._unanswered(exchange, turns)
-        if parent is None or self._wrong(parent).isdisjoint(_schemas(exchange)):
+            if parent is None:
+                return None
+            wrong = self._wrong(parent)
+        if wrong.schemas.isdisjoint(_schemas(exchange)):
             return None
         return self._to(parent.seq, by="client")
 
@@ -152,12 +138,12 @@ class Reasks:
         Responses Instructor quotes the arguments instead (wire.md 7.4).
         """
         elements, chain = turns.elements, turns.chain
-        if len(elements) < 2 or not _tells_error(bytes(elements[-1])):
+        if len(elements) < 2 or not tells_error(bytes(elements[-1])):
             return None
         least = max(len(elements) - _MOST_ERRORS, 1)
         for left in range(len(elements) - 1, least - 1, -1):
             element = bytes(elements[left])
-            if not _tells_error(element) and message_key(element) is None:
+            if not tells_error(element) and message_key(element) is None:
                 return None
             kin = self._parents.asked(exchange, chain[left - 1], turns.first_new)
             if kin is not None:
@@ -168,13 +154,18 @@ class Reasks:
         root = self._roots.get(rejected) or self._number(_ROOT, rejected)
         return Link(rejected, root or rejected, by)
 
-    def _wrong(self, parent: Kin) -> set[str | bytes]:
-        """Return names and digests of the schemas that the parent's answer broke."""
+    def _wrong(self, parent: Kin) -> _Wrong:
+        """Return what the parent's answer broke."""
         known = self._invalid.get(parent.seq)
         if known is not None:
             return known
-        rows = self._connection.execute(_INVALID, (parent.seq, "invalid"))
-        return {told for row in rows for told in row}
+        rows = self._connection.execute(_INVALID, (parent.seq, "invalid")).fetchall()
+        try:
+            faults = tuple(fault for *_, packed in rows for fault in unpacked(packed))
+        except msgspec.DecodeError:  # a damaged row must not keep others out
+            faults = ()
+        schemas = {told for schema, digest, _ in rows for told in (schema, digest)}
+        return _Wrong(schemas, faults)
 
     def _number(self, query: str, value: str | int) -> int | None:
         row = self._connection.execute(query, (value,)).fetchone()
@@ -187,13 +178,22 @@ def link_of(connection: sqlite3.Connection, seq: int) -> Link | None:
     return None if row is None else Link(*row)
 
 
-def _schemas(exchange: Exchange, only: str = "") -> set[str | bytes]:
+def _schemas(exchange: Exchange) -> set[str | bytes]:
     return {
         told
         for judged in exchange.judgements
-        if not only or judged.verdict == only
         for told in (judged.schema, judged.digest)
     }
+
+
+def _wrong(exchange: Exchange) -> _Wrong:
+    """Return what an answer broke; faults of what is not kept count for nothing."""
+    broken = [one for one in exchange.judgements if one.verdict == "invalid"]
+    kept = broken if exchange.content_kept else []
+    return _Wrong(
+        {told for one in broken for told in (one.schema, one.digest)},
+        tuple(fault for one in kept for fault in one.faults),
+    )
 
 
 def _after_answer(
@@ -215,20 +215,6 @@ def _after_answer(
             break
         new.append(raw)
     return new
-
-
-def _tells_error(element: bytes) -> bool:
-    """Return whether a message tells what was wrong with the answer before it."""
-    try:
-        said = _message_decoder.decode(element)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    if said.role not in _ROLES and said.type not in _RESULTS:
-        return False
-    content = said.content if said.role else said.output
-    if isinstance(content, list):
-        content = "\n".join(part.text for part in content)
-    return bool(_SPEAKS_OF_ERRORS.search((content or "")[:_LOOKED_AT_CHARACTERS]))
 
 
 __all__ = ["Link", "Reasks", "Turns", "link_of"]
