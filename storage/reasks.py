@@ -115,27 +115,29 @@ class Reasks:
     ) -> Link | None:
         if not exchange.judgements:
             return None
-        if parent is not None:
-            if parent.verdict != "invalid":
-                return None
-            wrong = self._wrong(parent)
-            new = _after_answer(exchange, turns.elements)
-            if not new or not all(tells_error(one, wrong.faults) for one in new):
-                return None
-        else:
-            parent = self._unanswered(exchange, turns)
-            if parent is None:
-                return None
-            wrong = self._wrong(parent)
-        if wrong.schemas.isdisjoint(_schemas(exchange)):
+        if parent is None or not self._corrects(parent, exchange, turns):
+            parent = self._unanswered(exchange, parent, turns)
+        if parent is None or self._wrong(parent).schemas.isdisjoint(_schemas(exchange)):
             return None
         return self._to(parent.seq, by="client")
 
-    def _unanswered(self, exchange: Exchange, turns: Turns) -> Kin | None:
+    def _corrects(self, parent: Kin, exchange: Exchange, turns: Turns) -> bool:
+        """Return whether all that follows the parent's answer tells its errors."""
+        if parent.verdict != "invalid":
+            return False
+        faults = self._wrong(parent).faults
+        new = _after_answer(exchange, turns.elements)
+        return bool(new) and all(tells_error(one, faults) for one in new)
+
+    def _unanswered(
+        self, exchange: Exchange, older: Kin | None, turns: Turns
+    ) -> Kin | None:
         """Return an exchange whose messages these are but for some that tell errors.
 
         A client that streams has no answer to repeat when it asks again, and for
         Responses Instructor quotes the arguments instead (wire.md 7.4).
+        Shapes: `older` is what the conversation goes on from; what it has come past is
+        not asked for again.
         """
         elements, chain = turns.elements, turns.chain
         if len(elements) < 2 or not tells_error(bytes(elements[-1])):
@@ -147,7 +149,7 @@ class Reasks:
                 return None
             kin = self._parents.asked(exchange, chain[left - 1], turns.first_new)
             if kin is not None:
-                return kin
+                return kin if older is None or kin.seq > older.seq else None
         return None
 
     def _to(self, rejected: int, *, by: By) -> Link:

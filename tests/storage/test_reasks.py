@@ -124,6 +124,20 @@ async def test_errors_without_the_answer_ask_again(
     ] == found
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "in one batch"])
+@pytest.mark.parametrize("before", ["valid", "invalid"])
+async def test_errors_without_the_answer_ask_again_in_a_later_turn(
+    tmp_path: Path, before: Verdict, *, at_once: bool
+) -> None:
+    asked = [("user", "q")]
+    older = attempt(*asked, answer="0", verdict=before)
+    asked += [("assistant", "0"), ("user", "and then?")]
+    first = attempt(*asked, answer="{}")
+    second = attempt(*asked, ("user", ERROR), answer="1", verdict="valid")
+    found = await links(tmp_path / "a.db", older, first, second, at_once=at_once)
+    assert [None, None, (first.id, first.id, "client")] == found
+
+
 async def test_an_answer_not_sent_back_as_it_was_asks_again_too(
     tmp_path: Path,
 ) -> None:
