@@ -14,10 +14,12 @@ from proxy.commands.errors import CannotStart, WrongUse
 from proxy.commands.opening import opened
 from proxy.said import said
 from storage.assemble import Row
+from storage.judgements import standing
 from storage.queries.pages import everything
 from storage.queries.tree import Node
 from storage.reading import Library
 from storage.reasks import link_of
+from storage.records import Verdict
 from storage.verify import DAMAGE
 
 TOLD_EVERY = 100
@@ -83,6 +85,7 @@ def _pair(library: Library, row: Row) -> Pair:
 def _alone(library: Library, row: Row) -> Pair:
     """Return one exchange; of a damaged row an empty pair, which no format can."""
     request, answer = b"", None
+    verdicts: dict[str | bytes, Verdict] = {}
     if row.content_kept:
         try:
             kept = library.whole(row)
@@ -90,6 +93,7 @@ def _alone(library: Library, row: Row) -> Pair:
             kept = None
         if kept is not None:
             request, answer = kept.request, answers.whole(kept)
+            verdicts = standing(kept.judgements)
     return Pair(
         endpoint=row.endpoint,
         state=row.state,
@@ -98,4 +102,5 @@ def _alone(library: Library, row: Row) -> Pair:
         request=request,
         answer=answer,
         verdict=row.verdict,
+        verdicts=verdicts,
     )

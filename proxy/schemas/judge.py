@@ -10,6 +10,7 @@ from proxy.schemas.aside import TOO_LONG, Aside
 from proxy.schemas.cases import Bound, Case, Chosen, Question, Unknown, cases, concerns
 from proxy.schemas.compile import Compiler
 from proxy.schemas.finding import MAX_CHARACTERS, Found, find
+from storage.judgements import WORST_FIRST
 from storage.records import Judgement, Verdict
 
 INLINE_CHARACTERS = 64 * 1024
@@ -25,14 +26,6 @@ INLINE_BRANCHES = 4000
 """Characters times branches of such a text: each fault of a branch takes 24 µs."""
 
 LIMIT_S = 2.0
-
-WORST_FIRST: tuple[Verdict, ...] = (
-    "invalid",
-    "truncated",
-    "refused",
-    "unchecked",
-    "valid",
-)
 
 
 def judge(question: Question, compiler: Compiler) -> tuple[Judgement, ...]:
