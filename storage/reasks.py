@@ -61,7 +61,7 @@ class Turns(msgspec.Struct, frozen=True, gc=False):
     first_new: int = 0
 
 
-class _Wrong(msgspec.Struct, frozen=True):
+class Wrong(msgspec.Struct, frozen=True):
     """Names and digests of the schemas that an answer broke, and where it did."""
 
     schemas: set[str | bytes]
@@ -79,7 +79,7 @@ class Reasks:
         self._parents = parents
         self._seqs: dict[str, int] = {}
         self._roots: dict[int, int] = {}
-        self._invalid: dict[int, _Wrong] = {}
+        self._invalid: dict[int, Wrong] = {}
 
     def written(self) -> None:
         """Forget the batch: its rows are in the file."""
@@ -126,8 +126,7 @@ class Reasks:
         if parent.verdict != "invalid":
             return False
         faults = self._wrong(parent).faults
-        new = _after_answer(exchange, turns.elements)
-        return bool(new) and all(tells_error(one, faults) for one in new)
+        return asks_to_correct(exchange.request, turns.elements, faults)
 
     def _unanswered(
         self, exchange: Exchange, older: Kin | None, turns: Turns
@@ -156,22 +155,27 @@ class Reasks:
         root = self._roots.get(rejected) or self._number(_ROOT, rejected)
         return Link(rejected, root or rejected, by)
 
-    def _wrong(self, parent: Kin) -> _Wrong:
+    def _wrong(self, parent: Kin) -> Wrong:
         """Return what the parent's answer broke."""
         known = self._invalid.get(parent.seq)
         if known is not None:
             return known
-        rows = self._connection.execute(_INVALID, (parent.seq, "invalid")).fetchall()
-        try:
-            faults = tuple(fault for *_, packed in rows for fault in unpacked(packed))
-        except msgspec.DecodeError:  # a damaged row must not keep others out
-            faults = ()
-        schemas = {told for schema, digest, _ in rows for told in (schema, digest)}
-        return _Wrong(schemas, faults)
+        return wrong_of(self._connection, parent.seq)
 
     def _number(self, query: str, value: str | int) -> int | None:
         row = self._connection.execute(query, (value,)).fetchone()
         return None if row is None else int(row[0])
+
+
+def wrong_of(connection: sqlite3.Connection, seq: int) -> Wrong:
+    """Return what the answer of a row broke."""
+    rows = connection.execute(_INVALID, (seq, "invalid")).fetchall()
+    try:
+        faults = tuple(fault for *_, packed in rows for fault in unpacked(packed))
+    except msgspec.DecodeError:  # a damaged row must not keep others out
+        faults = ()
+    schemas = {told for schema, digest, _ in rows for told in (schema, digest)}
+    return Wrong(schemas, faults)
 
 
 def link_of(connection: sqlite3.Connection, seq: int) -> Link | None:
@@ -188,23 +192,36 @@ def _schemas(exchange: Exchange) -> set[str | bytes]:
     }
 
 
-def _wrong(exchange: Exchange) -> _Wrong:
+def _wrong(exchange: Exchange) -> Wrong:
     """Return what an answer broke; faults of what is not kept count for nothing."""
     broken = [one for one in exchange.judgements if one.verdict == "invalid"]
     kept = broken if exchange.content_kept else []
-    return _Wrong(
+    return Wrong(
         {told for one in broken for told in (one.schema, one.digest)},
         tuple(fault for one in kept for fault in one.faults),
     )
 
 
+def asks_to_correct(
+    request: bytes,
+    elements: Sequence[bytes | msgspec.Raw],
+    faults: Sequence[Fault],
+) -> bool:
+    """Return whether all that is new behind the last answer tells of its errors.
+
+    Shapes: `elements` are the messages of the request; () where its `input` is a text.
+    """
+    new = _after_answer(request, elements)
+    return bool(new) and all(tells_error(one, faults) for one in new)
+
+
 def _after_answer(
-    exchange: Exchange, elements: Sequence[bytes | msgspec.Raw]
+    request: bytes, elements: Sequence[bytes | msgspec.Raw]
 ) -> list[bytes]:
     """Return what is new behind the last answer that a request repeats."""
     if not elements:  # a Responses `input` that is one text
         try:
-            asked = _asked_decoder.decode(exchange.request)
+            asked = _asked_decoder.decode(request)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return []
         if not isinstance(asked.input, str):
@@ -219,4 +236,4 @@ def _after_answer(
     return new
 
 
-__all__ = ["Link", "Reasks", "Turns", "link_of"]
+__all__ = ["Link", "Reasks", "Turns", "asks_to_correct", "link_of", "wrong_of"]
