@@ -9,7 +9,8 @@ import msgspec
 from distill.export import Report, write, write_file
 from distill.formats import FORMATS
 from distill.pairs import Pair
-from proxy.commands import answers, printing
+from proxy import reread
+from proxy.commands import printing
 from proxy.commands.errors import CannotStart, WrongUse
 from proxy.commands.opening import opened
 from proxy.said import said
@@ -92,7 +93,7 @@ def _alone(library: Library, row: Row) -> Pair:
         except DAMAGE:
             kept = None
         if kept is not None:
-            request, answer = kept.request, answers.whole(kept)
+            request, answer = kept.request, reread.whole(kept)
             verdicts = standing(kept.judgements)
     return Pair(
         endpoint=row.endpoint,
