@@ -24,6 +24,7 @@ Reason: TypeAlias = Literal[
     "invalid",
     "no_reask",
     "not_valid",
+    "not_set_right",
     "several_choices",
 ]
 

@@ -35,6 +35,7 @@ SENTENCES: Final[dict[Reason, str]] = {
     "invalid": "are not what their schema describes",
     "no_reask": "do not ask again for what was answered wrongly",
     "not_valid": "asked again, and no valid answer came",
+    "not_set_right": "ask again for what no schema of theirs finds wrong any more",
     "several_choices": "have several choices, of which no pair is made",
 }
 

@@ -1,5 +1,6 @@
 """One recorded exchange as its uses take it: the request's bytes, the answer whole."""
 
+from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -13,7 +14,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     """What the client asked and what came back.
 
     Shapes: `request` is the body as received; `answer` the answer's JSON object, a
-    stream assembled, or None where there is none; `verdict` is that of its schemas;
+    stream assembled, or None where there is none; `verdict` is the last one, and
+    `verdicts` those by each schema, by its name and by its digest;
     `first` is the attempt that this one, asking again, is to set right in the end.
     """
 
@@ -24,4 +26,5 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     request: bytes
     answer: Json | None
     verdict: str | None = None
+    verdicts: Mapping[str | bytes, str] = {}
     first: "Pair | None" = None

@@ -13,6 +13,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from proxy.bodies import read_body
+from proxy.errors import TooLargeError
 from proxy.schemas.registrar import Registrar
 from proxy.settings import Settings
 from storage.engines.owner import tell
@@ -26,6 +28,9 @@ from storage.wishes import Wish, carry_out
 
 PATH = "/api/upkeep"
 SCHEMAS_PATH = "/api/upkeep/schemas"
+
+MOST_BODY_BYTES = 64 * 1024 * 1024
+"""Of one wish: the numbers of some million rows."""
 
 _SECRET_BYTES = 32
 
@@ -86,7 +91,11 @@ class Housekeeping:
         if not hmac.compare_digest(given, f"Bearer {self._secret}".encode()):
             return _answer(401, "this path is for the commands of this machine alone")
         try:
-            report = await do(await request.body())
+            turn = request.scope["extensions"]["spiritsafe"]
+            body = await read_body(request.receive, turn, MOST_BODY_BYTES)
+            report = await do(body)
+        except TooLargeError:
+            return _answer(413, f"a wish has {MOST_BODY_BYTES} bytes at most: do less")
         except (msgspec.DecodeError, UnicodeDecodeError) as exc:
             return _answer(400, f"this is no wish: {exc}")
         except StorageError as exc:

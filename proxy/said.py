@@ -6,7 +6,7 @@ wherever they stand, and what is encoded data is passed by.
 
 from collections.abc import Iterator
 
-from proxy.commands import answers
+from proxy import reread
 from proxy.stitch.values import read_members
 from storage.assemble import Kept
 from storage.queries.content import Said
@@ -35,7 +35,7 @@ def said(kept: Kept) -> Said:
     asked = read_members(kept.request)
     # Repeated in every request, so only the first of a conversation is found by it.
     system = asked.get("instructions") if kept.row.parent is None else None
-    answer = answers.whole(kept) or {}
+    answer = reread.whole(kept) or {}
     told = [asked.get(member) for member in ASKED]
     told += [answer.get(member) for member in ANSWERED]
     error = (kept.row.error or b"").decode("utf-8", "replace")

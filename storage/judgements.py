@@ -41,6 +41,11 @@ _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(tuple[Fault, ...]).decode
 
 
+WORST_FIRST: tuple[Verdict, ...] = (
+    "invalid", "truncated", "refused", "unchecked", "valid",
+)  # fmt: skip
+
+
 class Rejudged(msgspec.Struct, frozen=True, kw_only=True):
     """What judging a recorded exchange once more found.
 
@@ -106,13 +111,35 @@ def read(connection: sqlite3.Connection, seq: int) -> tuple[Judged, ...]:
             why=why,
             verdict=verdict,
             reason=reason,
-            faults=_decode(faults) if faults else (),
+            faults=unpacked(faults),
             judged_at=judged_at,
         )
         for slot, schema, digest, why, verdict, reason, faults, judged_at in (
             connection.execute(_READ, (seq,))
         )
     )
+
+
+def unpacked(faults: bytes) -> tuple[Fault, ...]:
+    """Return faults as they are kept. Raises: `msgspec.DecodeError`."""
+    return _decode(faults) if faults else ()
+
+
+def standing(judged: Iterable[Judgement]) -> dict[str | bytes, Verdict]:
+    """Return what an answer is by each schema, by name and by digest.
+
+    Shapes: `judged` in the order in which it was judged; of each part the last counts,
+    and of the parts the worst.
+    """
+    last: dict[str | bytes, dict[str, Verdict]] = {}
+    for one in judged:
+        for told in (one.schema, one.digest):
+            last.setdefault(told, {})[one.slot] = one.verdict
+    return {told: _worst(set(by_slot.values())) for told, by_slot in last.items()}
+
+
+def _worst(verdicts: set[Verdict]) -> Verdict:
+    return next((one for one in WORST_FIRST if one in verdicts), "unchecked")
 
 
 def add(connection: sqlite3.Connection, rejudged: Rejudged, *, judged_at: int) -> bool:

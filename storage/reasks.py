@@ -11,8 +11,10 @@ from typing import Literal, TypeAlias
 import msgspec
 from sqlalchemy import select
 
+from storage.complaints import tells_error
+from storage.judgements import unpacked
 from storage.parents import Kin, Parents
-from storage.records import Exchange
+from storage.records import Exchange, Fault
 from storage.statements import text_of
 from storage.tables import exchanges, judgements, reasks
 from storage.threads import message_key
@@ -22,23 +24,9 @@ By: TypeAlias = Literal["client", "proxy"]
 # What follows a wrong answer: its errors, a message for each call of a tool.
 _MOST_ERRORS = 16
 
-# At both ends of a message: what it is about stands there, and the writer waits for
-# the look, some 10 µs.
-_ENDS_CHARACTERS = 1000
-
-# How Instructor, Pydantic AI, LangChain, Guardrails and people say that an answer was
-# wrong. Without it a conversation that just goes on would be taken for a correction.
-_SPEAKS_OF_ERRORS = (
-    "error", "invalid", "incorrect", "correct the", "correct your", "malformed",
-    "validat", "not satisfy", " fix", "try again",
-)  # fmt: skip
-
-_ROLES = frozenset({"user", "tool", "function"})
-_RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
-
 _judged = judgements.c
 _INVALID = text_of(
-    select(_judged.schema, _judged.digest).where(
+    select(_judged.schema, _judged.digest, _judged.faults).where(
         _judged.seq == 0, _judged.verdict == ""
     )
 )
@@ -47,17 +35,6 @@ _SEQ = text_of(select(exchanges.c.seq).where(exchanges.c.id == ""))
 _LINK = text_of(
     select(reasks.c.rejected, reasks.c.root, reasks.c.by).where(reasks.c.seq == 0)
 )
-
-
-class _Part(msgspec.Struct):
-    text: str = ""
-
-
-class _Message(msgspec.Struct):
-    type: str = "message"
-    role: str = ""
-    content: str | list[_Part] | None = None
-    output: str | list[_Part] | None = None
 
 
 class _Asked(msgspec.Struct):
@@ -84,7 +61,13 @@ class Turns(msgspec.Struct, frozen=True, gc=False):
     first_new: int = 0
 
 
-_message_decoder = msgspec.json.Decoder(_Message)
+class Wrong(msgspec.Struct, frozen=True):
+    """Names and digests of the schemas that an answer broke, and where it did."""
+
+    schemas: set[str | bytes]
+    faults: tuple[Fault, ...]
+
+
 _asked_decoder = msgspec.json.Decoder(_Asked)
 
 
@@ -96,7 +79,7 @@ class Reasks:
         self._parents = parents
         self._seqs: dict[str, int] = {}
         self._roots: dict[int, int] = {}
-        self._invalid: dict[int, set[str | bytes]] = {}
+        self._invalid: dict[int, Wrong] = {}
 
     def written(self) -> None:
         """Forget the batch: its rows are in the file."""
@@ -113,7 +96,7 @@ class Reasks:
         """
         found = self._by_proxy(exchange) or self._by_client(exchange, parent, turns)
         if exchange.verdict == "invalid":
-            self._invalid[seq] = _schemas(exchange, only="invalid")
+            self._invalid[seq] = _wrong(exchange)
         if exchange.judgements:
             self._seqs[exchange.id] = seq
         if found is not None:
@@ -132,51 +115,67 @@ class Reasks:
     ) -> Link | None:
         if not exchange.judgements:
             return None
-        if parent is not None:
-            if parent.verdict != "invalid":
-                return None
-            if not asks_to_correct(exchange.request, turns.elements):
-                return None
-        else:
-            parent = self._unanswered(exchange, turns)
-        if parent is None or self._wrong(parent).isdisjoint(_schemas(exchange)):
+        if parent is None or not self._corrects(parent, exchange, turns):
+            parent = self._unanswered(exchange, parent, turns)
+        if parent is None or self._wrong(parent).schemas.isdisjoint(_schemas(exchange)):
             return None
         return self._to(parent.seq, by="client")
 
-    def _unanswered(self, exchange: Exchange, turns: Turns) -> Kin | None:
+    def _corrects(self, parent: Kin, exchange: Exchange, turns: Turns) -> bool:
+        """Return whether all that follows the parent's answer tells its errors."""
+        if parent.verdict != "invalid":
+            return False
+        faults = self._wrong(parent).faults
+        return asks_to_correct(exchange.request, turns.elements, faults)
+
+    def _unanswered(
+        self, exchange: Exchange, older: Kin | None, turns: Turns
+    ) -> Kin | None:
         """Return an exchange whose messages these are but for some that tell errors.
 
         A client that streams has no answer to repeat when it asks again, and for
         Responses Instructor quotes the arguments instead (wire.md 7.4).
+        Shapes: `older` is what the conversation goes on from; what it has come past is
+        not asked for again.
         """
         elements, chain = turns.elements, turns.chain
-        if len(elements) < 2 or not _tells_error(bytes(elements[-1])):
+        if len(elements) < 2 or not tells_error(bytes(elements[-1])):
             return None
         least = max(len(elements) - _MOST_ERRORS, 1)
         for left in range(len(elements) - 1, least - 1, -1):
             element = bytes(elements[left])
-            if not _tells_error(element) and message_key(element) is None:
+            if not tells_error(element) and message_key(element) is None:
                 return None
             kin = self._parents.asked(exchange, chain[left - 1], turns.first_new)
             if kin is not None:
-                return kin
+                return kin if older is None or kin.seq > older.seq else None
         return None
 
     def _to(self, rejected: int, *, by: By) -> Link:
         root = self._roots.get(rejected) or self._number(_ROOT, rejected)
         return Link(rejected, root or rejected, by)
 
-    def _wrong(self, parent: Kin) -> set[str | bytes]:
-        """Return names and digests of the schemas that the parent's answer broke."""
+    def _wrong(self, parent: Kin) -> Wrong:
+        """Return what the parent's answer broke."""
         known = self._invalid.get(parent.seq)
         if known is not None:
             return known
-        rows = self._connection.execute(_INVALID, (parent.seq, "invalid"))
-        return {told for row in rows for told in row}
+        return wrong_of(self._connection, parent.seq)
 
     def _number(self, query: str, value: str | int) -> int | None:
         row = self._connection.execute(query, (value,)).fetchone()
         return None if row is None else int(row[0])
+
+
+def wrong_of(connection: sqlite3.Connection, seq: int) -> Wrong:
+    """Return what the answer of a row broke."""
+    rows = connection.execute(_INVALID, (seq, "invalid")).fetchall()
+    try:
+        faults = tuple(fault for *_, packed in rows for fault in unpacked(packed))
+    except msgspec.DecodeError:  # a damaged row must not keep others out
+        faults = ()
+    schemas = {told for schema, digest, _ in rows for told in (schema, digest)}
+    return Wrong(schemas, faults)
 
 
 def link_of(connection: sqlite3.Connection, seq: int) -> Link | None:
@@ -185,22 +184,35 @@ def link_of(connection: sqlite3.Connection, seq: int) -> Link | None:
     return None if row is None else Link(*row)
 
 
-def _schemas(exchange: Exchange, only: str = "") -> set[str | bytes]:
+def _schemas(exchange: Exchange) -> set[str | bytes]:
     return {
         told
         for judged in exchange.judgements
-        if not only or judged.verdict == only
         for told in (judged.schema, judged.digest)
     }
 
 
-def asks_to_correct(request: bytes, elements: Sequence[bytes | msgspec.Raw]) -> bool:
-    """Return whether all that is new behind the last answer tells of errors.
+def _wrong(exchange: Exchange) -> Wrong:
+    """Return what an answer broke; faults of what is not kept count for nothing."""
+    broken = [one for one in exchange.judgements if one.verdict == "invalid"]
+    kept = broken if exchange.content_kept else []
+    return Wrong(
+        {told for one in broken for told in (one.schema, one.digest)},
+        tuple(fault for one in kept for fault in one.faults),
+    )
+
+
+def asks_to_correct(
+    request: bytes,
+    elements: Sequence[bytes | msgspec.Raw],
+    faults: Sequence[Fault],
+) -> bool:
+    """Return whether all that is new behind the last answer tells of its errors.
 
     Shapes: `elements` are the messages of the request; () where its `input` is a text.
     """
     new = _after_answer(request, elements)
-    return bool(new) and all(map(_tells_error, new))
+    return bool(new) and all(tells_error(one, faults) for one in new)
 
 
 def _after_answer(
@@ -224,21 +236,4 @@ def _after_answer(
     return new
 
 
-def _tells_error(element: bytes) -> bool:
-    """Return whether a message tells what was wrong with the answer before it."""
-    try:
-        said = _message_decoder.decode(element)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return False
-    if said.role not in _ROLES and said.type not in _RESULTS:
-        return False
-    content = said.content if said.role else said.output
-    if isinstance(content, list):
-        content = "\n".join(part.text for part in content)
-    whole = content or ""
-    ends = whole[:_ENDS_CHARACTERS] + whole[_ENDS_CHARACTERS:][-_ENDS_CHARACTERS:]
-    text = f" {ends.lower()}"
-    return any(words in text for words in _SPEAKS_OF_ERRORS)
-
-
-__all__ = ["Link", "Reasks", "Turns", "asks_to_correct", "link_of"]
+__all__ = ["Link", "Reasks", "Turns", "asks_to_correct", "link_of", "wrong_of"]

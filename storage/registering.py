@@ -36,6 +36,33 @@ class Entered(msgspec.Struct, frozen=True, kw_only=True):
     new: bool = True
 
 
+class Changed(msgspec.Struct, frozen=True):
+    """What became of a change, and what is registered now.
+
+    Shapes: `added` is the version that came to be, if one did; `versions` are all of
+    them, None where those known before and `added` are all there are.
+    """
+
+    done: Entered
+    added: list[Version]
+    versions: list[Version] | None
+    bindings: list[Binding]
+
+
+def enter_and_read(
+    connection: sqlite3.Connection, entry: Entry, *, known: int, now_at: int
+) -> Changed:
+    """Change what is registered; read as much of it as who has `known` versions lacks.
+
+    Raises: as `enter`.
+    """
+    done = enter(connection, entry, now_at=now_at)
+    added = [done.version] if done.version is not None and done.new else []
+    complete = registry.count(connection) == known + len(added)
+    versions = None if complete else registry.versions(connection)
+    return Changed(done, added, versions, registry.bindings(connection))
+
+
 def enter(connection: sqlite3.Connection, entry: Entry, *, now_at: int) -> Entered:
     """Change what is registered, inside a transaction of the caller's.
 

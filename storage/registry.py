@@ -32,6 +32,7 @@ _VERSION = select(
 )
 _VERSIONS = text_of(_VERSION.order_by(_schema.name, _schema.version))
 _NEWEST = text_of(_VERSION.where(_schema.name == "").order_by(_schema.version.desc()))
+_COUNT = text_of(select(func.count()).select_from(schemas_table))
 _ONE = text_of(_VERSION.where(_schema.name == "", _schema.version == 0))
 _ADD_VERSION = text_of(
     insert(schemas_table).values(
@@ -57,6 +58,12 @@ _rule = msgspec.json.Decoder(Rule)
 def versions(connection: sqlite3.Connection) -> list[Version]:
     """Return every version of every schema, by name and then from the first on."""
     return [_version(row) for row in connection.execute(_VERSIONS)]
+
+
+def count(connection: sqlite3.Connection) -> int:
+    """Return how many versions there are of all schemas."""
+    (number,) = connection.execute(_COUNT).fetchone()
+    return int(number)
 
 
 def bindings(connection: sqlite3.Connection) -> list[Binding]:

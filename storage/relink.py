@@ -5,7 +5,7 @@ import sqlite3
 from sqlalchemy import select
 
 from storage.assemble import Row, assemble, row_columns
-from storage.reasks import asks_to_correct, link_of
+from storage.reasks import asks_to_correct, link_of, wrong_of
 from storage.split import split
 from storage.statements import INSERT_REASK, text_of
 from storage.tables import exchanges, judgements
@@ -13,9 +13,7 @@ from storage.verify import DAMAGE
 
 _ROW = text_of(select(*row_columns).where(exchanges.c.seq == 0))
 _judged = judgements.c
-_SCHEMAS = text_of(
-    select(_judged.schema, _judged.digest, _judged.verdict).where(_judged.seq == 0)
-)
+_SCHEMAS = text_of(select(_judged.schema, _judged.digest).where(_judged.seq == 0))
 
 
 def relink(connection: sqlite3.Connection, seq: int) -> bool:
@@ -30,14 +28,15 @@ def relink(connection: sqlite3.Connection, seq: int) -> bool:
         return False
     if wrong.verdict != "invalid" or link_of(connection, seq) is not None:
         return False
-    if _schemas(connection, wrong.seq, "invalid").isdisjoint(_schemas(connection, seq)):
+    broken = wrong_of(connection, wrong.seq)
+    if broken.schemas.isdisjoint(_schemas(connection, seq)):
         return False
     try:
         request = assemble(connection, row).request
     except DAMAGE:
         return False
     cuts = [cut for cut in split(request).cuts if cut.member != "tools"]
-    if not asks_to_correct(request, cuts[-1].elements if cuts else ()):
+    if not asks_to_correct(request, cuts[-1].elements if cuts else (), broken.faults):
         return False
     before = link_of(connection, wrong.seq)
     root = wrong.seq if before is None else before.root
@@ -50,12 +49,5 @@ def _row(connection: sqlite3.Connection, seq: int | None) -> Row | None:
     return None if found is None else Row(*found)
 
 
-def _schemas(
-    connection: sqlite3.Connection, seq: int, verdict: str = ""
-) -> set[str | bytes]:
-    return {
-        told
-        for schema, digest, its in connection.execute(_SCHEMAS, (seq,))
-        if verdict in {"", its}
-        for told in (schema, digest)
-    }
+def _schemas(connection: sqlite3.Connection, seq: int) -> set[str | bytes]:
+    return {told for row in connection.execute(_SCHEMAS, (seq,)) for told in row}

@@ -2,8 +2,9 @@
 
 A line is made of the exchange that ended a chain of attempts with a valid answer. Its
 prompt is that of the first attempt, so no talk of errors is learnt; the answer to
-reject is the first one too. Attempts between the two make no line, and neither do
-exchanges of several choices: a re-ask takes up one, and a verdict is of them all.
+reject is the first one too. One schema has to tell them apart, as last judged. Attempts
+between the two make no line, and neither do exchanges of several choices: a re-ask
+takes up one, and a verdict is of them all. Several calls of tools stay together.
 Source: wire.md 6.3, 7.4 and Appendix D.
 """
 
@@ -31,6 +32,8 @@ def _line(pair: Pair) -> Json:
     prompt = prompt_of(pair.first)
     if len(rejected) > 1 or len(chosen) > 1:
         raise Unfit("several_choices")
+    if pair.first.verdict != "invalid" or not _set_right(pair.first, pair):
+        raise Unfit("not_set_right")
     preferred, other = (line(prompt, choices[0]) for choices in (chosen, rejected))
     *asked, answer = preferred.pop("messages")
     if any(isinstance(message.content, list) for message in prompt.messages):
@@ -40,6 +43,17 @@ def _line(pair: Pair) -> Json:
         "preferred_output": [answer],
         "non_preferred_output": other["messages"][-1:],
     }
+
+
+def _set_right(first: Pair, last: Pair) -> bool:
+    """Return whether one schema finds the first answer wrong, and the last one right.
+
+    What was judged again since then counts as it is now.
+    """
+    return any(
+        verdict == "valid" and first.verdicts.get(told) == "invalid"
+        for told, verdict in last.verdicts.items()
+    )
 
 
 def _text_only(message: Json) -> Json:

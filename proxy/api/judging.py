@@ -7,7 +7,9 @@ and adding up would hold the interpreter's lock against the traffic.
 import asyncio
 import os
 import sys
-from asyncio.subprocess import DEVNULL, PIPE
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from contextlib import suppress
+from functools import partial
 
 from starlette.requests import Request
 
@@ -19,6 +21,7 @@ from proxy.api.registering import admitted, registered_as
 from proxy.api.sending import Json
 from proxy.api.who import Visitor
 from proxy.errors import BusyError, OwnError
+from proxy.front.turn import ClientGone, Turn
 from proxy.schemas.spread import cores
 from proxy.stitch.values import read_json, write_json
 
@@ -35,6 +38,8 @@ class Judging:
     async def judge(self, request: Request, visitor: Visitor) -> Json:
         """Judge all that matches, and tell what was found."""
         admitted(request, visitor)
+        turn: Turn = request.scope["extensions"]["spiritsafe"]
+        turn.fin_is_leaving = True  # nothing follows that it could still want to send
         its = request.path_params
         version = registered_as(
             self._desk.registrar.registry, f"{its['name']}@{its['version']}"
@@ -45,13 +50,16 @@ class Judging:
             raise BusyError("A schema is being tried already: come again after it.")
         self._busy = True
         try:
-            told = await self._told(version.ref, asked)
+            told = await self._told(version.ref, asked, turn)
         finally:
             self._busy = False
         return Json(write_json({"object": "judgements", **read_json(told)}))
 
-    async def _told(self, ref: str, asked: registered.Trial) -> bytes:
-        """Return what the command prints; it ends with whoever waits for it."""
+    async def _told(self, ref: str, asked: registered.Trial, turn: Turn) -> bytes:
+        """Return what the command prints; it ends with whoever waits for it.
+
+        Raises: `ClientGone` where nobody does any more.
+        """
         flags = [f"--db={self._desk.db}", f"--where={asked.where}", "--json"]
         flags += [f"--tool={asked.tool}", f"--processes={max(cores() - 1, 1)}"]
         flags += ["--apply"] * asked.apply
@@ -63,12 +71,23 @@ class Judging:
             env={"PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             start_new_session=True,  # a Ctrl-C at a terminal is for the proxy
         )
+        turn.when_left = partial(_end, process)
         try:
+            if turn.left:
+                raise ClientGone
             told, _ = await process.communicate()
         finally:
+            turn.when_left = None
             if process.returncode is None:
                 process.kill()
                 await asyncio.shield(process.communicate())
+        if turn.left:
+            raise ClientGone
         if process.returncode:
             raise OwnError(f"Judging ended with {process.returncode}.")
         return told
+
+
+def _end(process: Process) -> None:
+    with suppress(ProcessLookupError):
+        process.kill()

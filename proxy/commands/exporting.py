@@ -9,15 +9,18 @@ import msgspec
 from distill.export import Report, write, write_file
 from distill.formats import FORMATS
 from distill.pairs import Pair
-from proxy.commands import answers, printing
+from proxy import reread
+from proxy.commands import printing
 from proxy.commands.errors import CannotStart, WrongUse
 from proxy.commands.opening import opened
 from proxy.said import said
 from storage.assemble import Row
+from storage.judgements import standing
 from storage.queries.pages import everything
 from storage.queries.tree import Node
 from storage.reading import Library
 from storage.reasks import link_of
+from storage.records import Verdict
 from storage.verify import DAMAGE
 
 TOLD_EVERY = 100
@@ -83,13 +86,15 @@ def _pair(library: Library, row: Row) -> Pair:
 def _alone(library: Library, row: Row) -> Pair:
     """Return one exchange; of a damaged row an empty pair, which no format can."""
     request, answer = b"", None
+    verdicts: dict[str | bytes, Verdict] = {}
     if row.content_kept:
         try:
             kept = library.whole(row)
         except DAMAGE:
             kept = None
         if kept is not None:
-            request, answer = kept.request, answers.whole(kept)
+            request, answer = kept.request, reread.whole(kept)
+            verdicts = standing(kept.judgements)
     return Pair(
         endpoint=row.endpoint,
         state=row.state,
@@ -98,4 +103,5 @@ def _alone(library: Library, row: Row) -> Pair:
         request=request,
         answer=answer,
         verdict=row.verdict,
+        verdicts=verdicts,
     )

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
-from proxy.commands import answers, printing
+from proxy import reread
+from proxy.commands import printing
 from proxy.commands.asking import asked
 from proxy.commands.errors import NotFound, WrongUse
 from proxy.commands.opening import opened
@@ -87,7 +88,7 @@ def _slots(reader: Answers, row: Answered, tool: str) -> list[Slot] | None:
     fit = row.state == "complete" and 200 <= row.status < 400 and row.content_kept
     if not fit or row.answer is None:
         return None
-    whole = answers.spelled(row, reader.headers(row), reader.body(row))
+    whole = reread.spelled(row, reader.headers(row), reader.body(row))
     parts = slots.parts(row.endpoint, whole or {})
     if any(not part.ended for part in parts):
         return None

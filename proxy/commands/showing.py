@@ -6,8 +6,8 @@ from pathlib import Path
 
 import msgspec
 
-from proxy import splice
-from proxy.commands import answers, conversation, printing, rows
+from proxy import reread, splice
+from proxy.commands import conversation, printing, rows
 from proxy.commands.errors import NotFound, WrongUse
 from proxy.commands.opening import found, opened, whole
 from proxy.schemas.traits import fingerprint
@@ -70,8 +70,8 @@ def to_json(kept: Kept) -> dict[str, Json]:
         "kept_answer_bytes": kept.kept_size,
         "chunks": [[chunk.after_us / 1000, chunk.size_bytes] for chunk in kept.chunks],
         "request": kept.request.decode("utf-8", "replace"),
-        "answer": answers.text(kept),
-        "assembled": answers.whole(kept) if kept.row.content_kept else None,
+        "answer": reread.text(kept),
+        "assembled": reread.whole(kept) if kept.row.content_kept else None,
     }
 
 
@@ -105,9 +105,9 @@ def lines(kept: Kept) -> Iterator[str]:
     for turn in conversation.asked(row.endpoint, kept.request):
         yield from _turn(turn)
     yield "\n── answer ──"
-    answer = answers.whole(kept)
+    answer = reread.whole(kept)
     if answer is None:
-        yield _indented(answers.text(kept) or "(none)")
+        yield _indented(reread.text(kept) or "(none)")
         return
     for turn in conversation.answered(row.endpoint, answer):
         yield from _turn(turn)

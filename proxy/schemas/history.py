@@ -5,7 +5,7 @@ from typing import Protocol
 
 import msgspec
 
-from proxy.commands import answers
+from proxy import reread
 from proxy.schemas import extract, strict
 from proxy.schemas.judge import Bound, Compiler, Question, judge
 from proxy.schemas.slots import CUT_SHORT
@@ -112,7 +112,7 @@ class History:
             if not faults and not self._wants_all:
                 return None
             return (self._judgement(slot, faults),)
-        answer = answers.spelled(row, self._answers.headers(row), body)
+        answer = reread.spelled(row, self._answers.headers(row), body)
         if answer is None:
             return ()
         question = Question(

@@ -13,6 +13,7 @@ from proxy.schemas.cases import Bound, Case, Chosen, Question, Unknown, cases
 from proxy.schemas.compile import Compiler
 from proxy.schemas.finding import MAX_CHARACTERS, Found, find
 from proxy.schemas.weight import Weight
+from storage.judgements import WORST_FIRST
 from storage.records import Judgement, Verdict
 
 INLINE_CHARACTERS = 64 * 1024
@@ -42,14 +43,6 @@ FAILED = Found("unchecked", "failed")
 """What is said where judging itself went wrong."""
 
 _log = logging.getLogger(__name__)
-
-WORST_FIRST: tuple[Verdict, ...] = (
-    "invalid",
-    "truncated",
-    "refused",
-    "unchecked",
-    "valid",
-)
 
 
 def judge(question: Question, compiler: Compiler) -> tuple[Judgement, ...]:

@@ -5,7 +5,7 @@ from typing import Self
 
 from proxy.schemas.registry import Registry
 from storage.recorder import Recorder
-from storage.registering import Entered, Entry, enter
+from storage.registering import Entered, Entry, enter_and_read
 from storage.registry import bindings, versions
 
 
@@ -33,14 +33,18 @@ class Registrar:
     async def enter(self, entry: Entry) -> Entered:
         """Change what is registered; on disk, and in force, when this returns.
 
+        All versions are read again only where others than ours came to be.
         Raises: `NoSuchSchema`, `NoSuchBinding`, `StorageFailed`.
         """
         now_at = self._clock()
         # The recorder makes one change at a time: none overtakes another here.
-        done, self.registry = await self._recorder.change(
-            lambda its: (
-                enter(its, entry, now_at=now_at),
-                Registry(versions(its), bindings(its)),
+        change = await self._recorder.change(
+            lambda its: enter_and_read(
+                its, entry, known=len(self.registry.versions), now_at=now_at
             )
         )
-        return done
+        versions = change.versions
+        if versions is None:
+            versions = [*self.registry.versions, *change.added]
+        self.registry = Registry(versions, change.bindings)
+        return change.done

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 import msgspec
 
-from proxy.commands.answers import whole
 from proxy.errors import NotFoundError
 from proxy.inject import opted_out
+from proxy.reread import whole
 from proxy.stitch.values import read_members
 from proxy.stored import shapes
 from proxy.stored.parameters import Listing, Paging

@@ -3,8 +3,8 @@
 They run in a reader's thread, on a connection that only reads.
 """
 
-from proxy.commands.answers import whole
 from proxy.errors import NotFoundError
+from proxy.reread import whole
 from proxy.stitch.values import read_members
 from proxy.stored import shapes
 from proxy.stored.parameters import read_paging, refuse_all

@@ -30,6 +30,7 @@ def pair(
     status: int = 200,
     content_kept: bool = True,
     verdict: str | None = None,
+    verdicts: dict[str | bytes, str] | None = None,
     first: Pair | None = None,
 ) -> Pair:
     """Return one pair; without an answer, with the plainest there is."""
@@ -41,6 +42,9 @@ def pair(
         request=request if isinstance(request, bytes) else json.dumps(request).encode(),
         answer=completion({"content": "shipping"}) if answer is None else answer,
         verdict=verdict,
+        verdicts=({"label@1": verdict} if verdict else {})
+        if verdicts is None
+        else verdicts,
         first=first,
     )
 

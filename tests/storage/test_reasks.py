@@ -4,13 +4,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import orjson
 import pytest
 
 from storage.reading import open_library
 from storage.reasks import link_of
 from storage.recorder import Recorder
-from storage.records import Exchange, Judgement, Verdict
+from storage.records import Exchange, Fault, Judgement, Verdict
 from storage.threads import message_key
 from tests.storage.make import chat, clock, exchange
 
@@ -123,6 +124,20 @@ async def test_errors_without_the_answer_ask_again(
     ] == found
 
 
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "in one batch"])
+@pytest.mark.parametrize("before", ["valid", "invalid"])
+async def test_errors_without_the_answer_ask_again_in_a_later_turn(
+    tmp_path: Path, before: Verdict, *, at_once: bool
+) -> None:
+    asked = [("user", "q")]
+    older = attempt(*asked, answer="0", verdict=before)
+    asked += [("assistant", "0"), ("user", "and then?")]
+    first = attempt(*asked, answer="{}")
+    second = attempt(*asked, ("user", ERROR), answer="1", verdict="valid")
+    found = await links(tmp_path / "a.db", older, first, second, at_once=at_once)
+    assert [None, None, (first.id, first.id, "client")] == found
+
+
 async def test_an_answer_not_sent_back_as_it_was_asks_again_too(
     tmp_path: Path,
 ) -> None:
@@ -150,6 +165,56 @@ async def test_one_text_behind_a_named_response_asks_again(tmp_path: Path) -> No
     )
     found = await links(tmp_path / "a.db", first, again, on)
     assert [None, (first.id, first.id, "client"), None] == found
+
+
+FAULTS = (
+    Fault("/price", "/properties/price/type", '"1" is not of type "number"'),
+    Fault("/items/0/name", "/required", "x"),
+)
+
+COMPLAINTS = [
+    "Validation Errors found:\nname: field required",
+    "Validation Error(s) found:\nname: field required",
+    "Correct your JSON ONLY RESPONSE, based on the following errors:\n1 thing",
+    "Correct the following JSON response, based on the errors given below:\n\nJSON:",
+    "Recall the function correctly, fix the errors, exceptions found\n1 thing",
+    "Validation feedback:\nno such place\n\nFix the errors and try again.",
+    "2 validation errors:\n```json\n[]\n```\n\nFix the errors and try again.",
+    "1 validation error for Invoice\nprice\n  Input should be a valid number",
+    "Error invoking tool 'pay' with kwargs {'price': 'x'} with error:\n no number",
+    'No: "1" is not of type "number". Once more.',
+    "What you sent breaks these rules:\n/price: a number, please",
+    "What you sent breaks these rules:\nitems.0.name\n  is too short",
+]
+
+TALK = [
+    "2026-01-02 GET /price 500 Internal Server Error\nvalidation of /items/0 failed",
+    "Error: connection refused, please fix your network and try again",
+    '{"error": "invalid", "price": 12}',
+    "price: 12\nname: x\nvalidated: true",
+    "Great. Now the next ticket: 'Login page shows error 500, please fix'",
+    "Please fix the validation error in my code: Validation Error found: x",
+    "12 validation errors are in my log; correct the form",
+]
+
+
+@pytest.mark.parametrize(("said", "linked"), [
+    *[(said, True) for said in COMPLAINTS], *[(said, False) for said in TALK]
+])  # fmt: skip
+@pytest.mark.parametrize("at_once", [False, True], ids=["one by one", "in one batch"])
+@pytest.mark.parametrize("role", ["tool", "user"])
+async def test_only_what_complains_of_the_answer_asks_again(
+    tmp_path: Path, role: str, said: str, *, linked: bool, at_once: bool
+) -> None:
+    told = msgspec.structs.replace(judged("invalid"), faults=FAULTS)
+    first = attempt(("user", "q"), answer="{}", judgements=(told,))
+    second = attempt(
+        *(("user", "q"), ("assistant", "{}"), (role, said)),
+        answer="1",
+        verdict="valid",
+    )
+    found = await links(tmp_path / "a.db", first, second, at_once=at_once)
+    assert [None, (first.id, first.id, "client") if linked else None] == found
 
 
 OTHER = (judged("valid", "receipt@1"),)

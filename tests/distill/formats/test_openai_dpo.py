@@ -63,6 +63,27 @@ def test_calls_of_tools_are_outputs_and_their_tools_stay() -> None:
     } == line
 
 
+def test_several_calls_stay_together() -> None:
+    def calls(*arguments: str) -> Json:
+        return {
+            "tool_calls": [
+                {
+                    "id": f"c{number}",
+                    "type": "function",
+                    "function": {"name": "label", "arguments": text},
+                }
+                for number, text in enumerate(arguments)
+            ]
+        }
+
+    first = rejected(asked(USER, tools=[TOOL]), completion(calls("{}", "[]")))
+    right = completion(calls("{}", '{"label":"x"}'))
+    (line,) = examples(chosen(first, answer=right))
+    assert isinstance(line, dict)
+    assert [{"role": "assistant", **calls("{}", "[]")}] == line["non_preferred_output"]
+    assert 2 == len(line["preferred_output"][0]["tool_calls"])
+
+
 def test_responses_become_the_same_line() -> None:
     def response(text: str) -> Json:
         part = {"type": "output_text", "text": text}
@@ -97,6 +118,10 @@ READ = {"role": "user", "content": [{"type": "text", "text": "read"}]}
         (chosen(None), "no_reask"),
         (chosen(rejected(), verdict="invalid"), "not_valid"),
         (chosen(rejected(), verdict=None), "not_valid"),
+        (chosen(rejected(verdict="valid")), "not_set_right"),
+        (chosen(rejected(verdicts={"other@1": "invalid"})), "not_set_right"),
+        (chosen(rejected(), verdicts={"other@1": "valid"}), "not_set_right"),
+        (chosen(rejected(), verdicts={"label@1": "invalid"}), "not_set_right"),
         (chosen(rejected(), state="incomplete"), "incomplete"),
         (chosen(rejected(state="incomplete")), "incomplete"),
         (chosen(rejected(status=429)), "status"),

@@ -1,7 +1,10 @@
 """Schemas tried on recordings through `/api`: the operator's, and nothing is touched."""
 
 import asyncio
+import contextlib
 import json
+import os
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +74,40 @@ async def test_one_is_tried_at_a_time(tmp_path: Path) -> None:
         answers = await asyncio.gather(*(tried(to) for _ in range(3)))
         statuses = sorted(answer.status_code for answer in answers)
         assert [200, 503, 503] == statuses
+        assert 200 == (await tried(to)).status_code
+
+
+def trying() -> int | None:
+    """Return the process that tries a schema, None where there is none."""
+    for children in Path("/proc/self/task").glob("*/children"):
+        for child in children.read_text().split():
+            with contextlib.suppress(OSError):
+                if b"\0schema\0test\0" in Path("/proc", child, "cmdline").read_bytes():
+                    return int(child)
+    return None
+
+
+async def stopped(process: int | None = None) -> int:
+    """Stop the process that tries a schema once there is one; return its number."""
+    while process is None:
+        await asyncio.sleep(0.01)
+        process = trying()
+    os.kill(process, signal.SIGSTOP)
+    return process
+
+
+async def test_what_nobody_waits_for_any_more_is_ended(tmp_path: Path) -> None:
+    """It was stopped, and would never end by itself."""
+    async with served(tmp_path) as to:
+        await ask(to.alice, "one")
+        await to.console.put("/api/schemas/words", content=json.dumps(DOCUMENT))
+        async with asyncio.timeout(20), asyncio.TaskGroup() as tasks:
+            asked = tasks.create_task(tried(to))
+            process = await stopped()
+            asked.cancel()
+        async with asyncio.timeout(20):
+            while trying() == process:  # noqa: ASYNC110  no event tells of its end
+                await asyncio.sleep(0.01)
         assert 200 == (await tried(to)).status_code
 
 

@@ -79,6 +79,25 @@ def test_answers_set_right_become_preference_pairs(tmp_path: Path) -> None:
     assert "1 are kept without content" in done.stderr.decode()
 
 
+def test_pairs_are_what_the_last_verdicts_tell_apart(tmp_path: Path) -> None:
+    """A looser schema finds the first answer right: then there is nothing to learn."""
+    asked = [("user", "q")]
+    first = attempt(*asked, answer="{}")
+    asked += [("assistant", "{}"), ("user", ERROR)]
+    second = attempt(*asked, answer='{"name":"a"}', verdict="valid")
+    db, loose, strict = (tmp_path / name for name in ("s.db", "loose", "strict"))
+    asyncio.run(links(db, first, second))
+    loose.write_text("{}")
+    strict.write_text('{"required":["name"]}')
+    export, told = ("export", "--format", "openai-dpo", "--db", db), list[bytes]()
+    for schema in (loose, strict):
+        out("schema", "add", schema.name, schema, "--db", db)
+        out("schema", "test", schema.name, "--apply", "--db", db)
+        told.append(spiritsafe(*export).stdout)
+    assert b"" == told[0]
+    assert b'"non_preferred_output"' in told[1]
+
+
 async def fill(db: Path, count: int) -> None:
     async with Recorder.open(db, clock=clock) as recorder:
         for start in range(0, count, 500):

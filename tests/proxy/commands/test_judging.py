@@ -171,9 +171,12 @@ def test_who_asked_again_before_there_was_a_schema_is_linked(tmp_path: Path) -> 
     wrong, right = '{"n": "x"}', '{"n": 1}'
     asked = [("user", "q")]
     made = [exchange(chat(*asked), text=wrong)]
-    asked += [("assistant", wrong), ("user", "Validation Error: n is no integer")]
+    asked += [
+        ("assistant", wrong),
+        ("user", "Validation Error found:\nn is no integer"),
+    ]
     made.append(exchange(chat(*asked), text="[]"))
-    asked += [("assistant", "[]"), ("user", "Validation Error: no object")]
+    asked += [("assistant", "[]"), ("user", "Validation Error found:\nno object")]
     made.append(exchange(chat(*asked), text=right))
     asked += [("assistant", right), ("user", "and the next?")]
     made.append(exchange(chat(*asked), text=right))

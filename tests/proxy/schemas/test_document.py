@@ -59,12 +59,12 @@ def test_a_reference_to_nothing_is_refused() -> None:
     assert "/properties/a~1b/$ref" == path
 
 
-<<<<<<< HEAD
 def test_what_is_no_reference_is_refused() -> None:
     message, path = refused(b'{"items": {"$ref": "http://[x#a"}}')
     assert ("`http://[x#a` is no reference.", "/items/$ref") == (message, path)
     refused(b'{"$id": "http://[x#a", "$ref": "y"}')
-=======
+
+
 @pytest.mark.parametrize("digits", [9, 10, 5000])
 def test_a_reference_to_an_item_past_all_lists_is_refused(digits: int) -> None:
     reference = f"#/prefixItems/{'9' * digits}"
@@ -72,7 +72,6 @@ def test_a_reference_to_an_item_past_all_lists_is_refused(digits: int) -> None:
     message, path = refused(dumped(document))
     assert "refers to something that is not there." in message
     assert "/items/$ref" == path
->>>>>>> ma
 
 
 def test_a_reference_to_no_anchor_is_refused() -> None:

@@ -175,32 +175,31 @@ def test_what_was_cut_short_is_truncated_unless_its_json_is_whole(
 
 @pytest.mark.parametrize(
     ("arguments", "verdict"),
-<<<<<<< HEAD
-    [('{"x": 1', "truncated"), ('{"x": 1}', "valid"), ('{"x": 1} {"x', "invalid")],
+    [
+        ("", "truncated"),
+        ('{"x": 1', "truncated"),
+        ('{"x": 1}', "valid"),
+        ('{"x": 1} {"x', "invalid"),
+    ],
 )
 def test_arguments_cut_short_are_truncated_unless_they_are_whole(
     arguments: str, verdict: str
 ) -> None:
-=======
-    [("", "truncated"), ('{"x"', "truncated"), ('{"x": 1}', "valid")],
-)
-def test_a_call_that_was_cut_short_is_truncated(arguments: str, verdict: str) -> None:
->>>>>>> ma
     (one,) = judged(chat(call(arguments), finish_reason="length", **TOOLS))
     assert verdict == one.verdict
 
 
-<<<<<<< HEAD
 def test_a_text_that_went_on_behind_its_json_and_was_cut_short_is_truncated() -> None:
     (one,) = judged(chat(say('{"x": 1} and'), finish_reason="length", **FORMAT))
-=======
+    assert "truncated" == one.verdict
+
+
 @pytest.mark.parametrize("status", ["queued", "in_progress"])
 def test_a_response_in_the_background_is_not_judged(status: str) -> None:
     form = {"type": "json_schema", "name": "point", "schema": POINT}
     asked = responses(status=status, background=True, text={"format": form})
     assert () == judged(asked)
     (one,) = judged(msgspec.structs.replace(asked, complete=False))  # it broke off
->>>>>>> ma
     assert "truncated" == one.verdict
 
 

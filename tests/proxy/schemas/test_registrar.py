@@ -3,19 +3,21 @@
 import asyncio
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from proxy.schemas.registrar import Registrar
 from proxy.schemas.registry import Ask, Registry
 from storage.errors import NoSuchBinding, NoSuchSchema
 from storage.recorder import Recorder
-from storage.registering import Entry
+from storage.registering import Entry, enter
 from storage.schemas import Rule
 from tests.storage.make import NOW_AT, clock
 
 pytestmark = pytest.mark.anyio
 
 ADD = Entry(do="add", schema="invoice", document=b"{}", source="api")
+OTHER = Entry(do="add", schema="other", document=b"{}", source="api")
 BIND = Entry(do="bind", schema="invoice", rule=Rule(model="m-*"), policy="enforce")
 
 
@@ -39,6 +41,22 @@ async def test_a_change_is_in_force_at_once_and_after_a_restart(
     async with Recorder.open(tmp_path / "s.db", clock=clock) as recorder:
         again = (await Registrar.open(recorder, clock=clock)).registry
         assert (known.versions, known.bindings) == (again.versions, again.bindings)
+
+
+async def test_versions_are_read_once(tmp_path: Path) -> None:
+    """A change costs what it changes, however much is registered."""
+    async with Recorder.open(tmp_path / "s.db", clock=clock) as recorder:
+        registrar = await Registrar.open(recorder, clock=clock)
+        first = (await registrar.enter(ADD)).version
+        for entry in (msgspec.structs.replace(ADD, document=b"true"), BIND, ADD, ADD):
+            await registrar.enter(entry)
+        versions = registrar.registry.versions
+        assert first is versions[0]
+        assert [1, 2, 3] == [its.version for its in versions]
+        await recorder.change(lambda its: enter(its, OTHER, now_at=NOW_AT))
+        await registrar.enter(BIND)
+        known = registrar.registry
+    assert ["invoice", "other"] == [its.name for its in known.newest()]
 
 
 async def test_bindings_are_moved_and_ended(tmp_path: Path) -> None:
