@@ -17,7 +17,7 @@ from proxy.schemas.judge import Judge, Question, summary
 from proxy.seal import is_short, received
 from proxy.stitch.values import write_json
 from proxy.tape import Tape
-from storage.records import Exchange, HeaderPairs, Json, Judgement
+from storage.records import Exchange, HeaderPairs, Json, Judgement, Usage
 
 NOTHING_READ: dict[str, dict[str, Json]] = {
     "chat": {"choices": [{"message": {"content": None}}]},
@@ -30,24 +30,33 @@ NOTHING_READ: dict[str, dict[str, Json]] = {
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """An exchange with its verdict, and what follows from it.
 
-    Shapes: `told` are headers for the client; `refusal` is what it gets in the place of
-    the answer; `again` is the body that asks again, and then the client gets neither.
+    Shapes: `told` are headers for the client, `verdict` is one that only an answer has
+    whose verdict it is; `refusal` is what the client gets in the place of the answer;
+    `again` is the body that asks again, and then the client gets neither.
     """
 
     exchange: Exchange
     told: HeaderPairs = ()
+    verdict: HeaderPairs = ()
     refusal: MismatchError | None = None
     again: bytes | None = None
 
 
 async def judged(
-    tape: Tape, exchange: Exchange, judging: Judging, *, judge: Judge, goes_on: bool
+    tape: Tape,
+    exchange: Exchange,
+    judging: Judging,
+    *,
+    judge: Judge,
+    goes_on: bool,
+    stays: bool,
 ) -> Outcome:
     """Judge an exchange by what its plan says.
 
-    Shapes: `goes_on` says whether the answer waits still, and somebody for it.
+    Shapes: `goes_on` says whether the answer waits still, and somebody for it; `stays`
+    whether that somebody would wait for another.
     """
-    asked = _attempts(tape, exchange, judging)
+    asked = attempts(tape, judging, exchange.usage)
     answer = await _answer(tape, exchange, judging)
     if answer is None:
         return Outcome(exchange=exchange, told=asked)
@@ -67,15 +76,15 @@ async def judged(
     flags = exchange.flags
     refused = judging.refused(judgements) if goes_on and ended else ()
     if refused:
-        if judging.mends(refused, tape.attempt.number):
+        refusal = _mismatch(refused)  # also where nothing is asked after all
+        if stays and judging.mends(refused, tape.attempt.number):
             again = asking_again(tape.endpoint, tape.request, answer, refused)
-        if again is None:
-            refusal = _mismatch(refused)
         flags = (*flags, "enforced" if again is None else "asked_again")
     exchange = _with(exchange, judgements, tape.key)
     return Outcome(
         exchange=msgspec.structs.replace(exchange, flags=flags),
-        told=_told(exchange) + asked,
+        told=asked,
+        verdict=_verdict(exchange),
         refusal=refusal,
         again=again,
     )
@@ -130,18 +139,18 @@ def _bare(judgement: Judgement, key: bytes | None) -> Judgement:
     )
 
 
-def _told(exchange: Exchange) -> HeaderPairs:
+def _verdict(exchange: Exchange) -> HeaderPairs:
     if exchange.verdict is None:
         return ()
     return ((b"x-spiritsafe-verdict", exchange.verdict.encode()),)
 
 
-def _attempts(tape: Tape, exchange: Exchange, judging: Judging) -> HeaderPairs:
+def attempts(tape: Tape, judging: Judging, usage: Usage) -> HeaderPairs:
     """Return how often was asked, and what that cost in all, under `repair`."""
     if "repair" not in judging.policies:
         return ()
-    usage = msgspec.structs.asdict(summed(tape.attempt.usage, exchange.usage))
-    known = {name: count for name, count in usage.items() if count is not None}
+    told = msgspec.structs.asdict(summed(tape.attempt.usage, usage))
+    known = {name: count for name, count in told.items() if count is not None}
     asked = (b"x-spiritsafe-attempts", b"%d" % tape.attempt.number)
     return (asked, (b"x-spiritsafe-usage", write_json(known))) if known else (asked,)
 
