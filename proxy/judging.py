@@ -24,7 +24,10 @@ NOTHING_READ: dict[str, dict[str, Json]] = {
     "completions": {"choices": [{"text": ""}]},
     "responses": {"output": []},
 }
-"""What stands for an answer of which only a part is kept."""
+"""What stands for an answer in which there is nothing to read."""
+
+UNDECODED = ("undecoded=", "decode_error", "bomb")
+"""How the flags of an answer begin that we, unlike its client, perhaps cannot read."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
@@ -104,9 +107,26 @@ async def _answer(
         answer = assemble(tape.endpoint, **whole)
     else:
         answer = await asyncio.to_thread(assemble, tape.endpoint, **whole)
-    if answer is None and not tape.whole:
-        return NOTHING_READ.get(tape.endpoint)  # its beginning tells as much
+    if _says_something(tape, answer):
+        return answer
+    if not tape.whole or _ends_empty(exchange, judging):
+        return NOTHING_READ.get(tape.endpoint)  # nothing there, or nothing at hand
     return answer
+
+
+def _says_something(tape: Tape, answer: dict[str, Json] | None) -> bool:
+    """Return whether an answer has any part that could be judged."""
+    if answer is None or tape.endpoint == "responses":
+        return answer is not None
+    choices = answer.get("choices")
+    return isinstance(choices, list) and any(isinstance(it, dict) for it in choices)
+
+
+def _ends_empty(exchange: Exchange, judging: Judging) -> bool:
+    """Return whether JSON was due, and none came though all of it could be read."""
+    undecoded = any(flag.startswith(UNDECODED) for flag in exchange.flags)
+    ended = exchange.state == "complete" and exchange.status < 300
+    return ended and not undecoded and not judging.calls_only
 
 
 def _request(tape: Tape) -> bytes:
