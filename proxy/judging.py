@@ -66,11 +66,12 @@ async def judged(
     )
     again = refusal = None
     flags = exchange.flags
-    if goes_on and ended and judging.refuses and any(map(_is_wrong, judgements)):
-        if tape.attempt.number <= judging.attempts and judging.policy == "repair":
-            again = asking_again(tape.endpoint, tape.request, answer, judgements)
+    refused = judging.refused(judgements) if goes_on and ended else ()
+    if refused:
+        if judging.mends(refused, tape.attempt.number):
+            again = asking_again(tape.endpoint, tape.request, answer, refused)
         if again is None:
-            refusal = _mismatch(judgements)
+            refusal = _mismatch(refused)
         flags = (*flags, "enforced" if again is None else "asked_again")
     exchange = _with(exchange, judgements, tape.key)
     return Outcome(
@@ -134,10 +135,6 @@ def _bare(judgement: Judgement, key: bytes | None) -> Judgement:
     )
 
 
-def _is_wrong(judgement: Judgement) -> bool:
-    return judgement.verdict == "invalid"
-
-
 def _told(exchange: Exchange) -> HeaderPairs:
     if exchange.verdict is None:
         return ()
@@ -146,7 +143,7 @@ def _told(exchange: Exchange) -> HeaderPairs:
 
 def _attempts(tape: Tape, exchange: Exchange, judging: Judging) -> HeaderPairs:
     """Return how often was asked, and what that cost in all, under `repair`."""
-    if judging.policy != "repair":
+    if "repair" not in judging.policies:
         return ()
     usage = msgspec.structs.asdict(summed(tape.attempt.usage, exchange.usage))
     known = {name: count for name, count in usage.items() if count is not None}
@@ -154,16 +151,15 @@ def _attempts(tape: Tape, exchange: Exchange, judging: Judging) -> HeaderPairs:
     return (asked, (b"x-spiritsafe-usage", write_json(known))) if known else (asked,)
 
 
-def _mismatch(judgements: tuple[Judgement, ...]) -> MismatchError:
+def _mismatch(refused: tuple[Judgement, ...]) -> MismatchError:
     """Return the error that a client gets in the place of an invalid answer."""
     faults = [
         {"slot": one.slot, "schema": one.schema, **msgspec.structs.asdict(fault)}
-        for one in judgements
+        for one in refused
         for fault in one.faults
     ]
-    first = next(one for one in judgements if one.verdict == "invalid")
     return MismatchError(
-        f"The answer is not what the schema '{first.schema}' describes; "
+        f"The answer is not what the schema '{refused[0].schema}' describes; "
         "error.faults tells where.",
         faults,
     )

@@ -42,6 +42,7 @@ class Meters:
         registered = judgement.why.startswith(REGISTERED)
         known = registered and judgement.reason != "unknown_schema"
         schema = judgement.schema if known else ""
-        if len(self.verdicts) >= MOST_VERDICTS:
+        full = len(self.verdicts) >= MOST_VERDICTS
+        if full and (schema, judgement.verdict) not in self.verdicts:
             schema = ""
         self.verdicts[schema, judgement.verdict] += 1

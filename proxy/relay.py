@@ -3,6 +3,7 @@
 It is also the one place that holds back the end of an answer until told to let go.
 """
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 
 import httpx
@@ -37,7 +38,7 @@ class Relay:
         self._held: list[bytes] = []
         self._head_sent = False
         self._last_sent = b""
-        self._back: list[bytes] = []  # what is not written yet
+        self._back: deque[bytes] = deque()  # what is not written yet
         self._let_go: Callable[[], Awaitable[None]] | None = None
         self.sse = False
         self.terminal = False
@@ -159,7 +160,7 @@ class Relay:
                     "more_body": True,
                 }
             )
-            del self._back[0]
+            self._back.popleft()
 
     async def _pace(self) -> None:
         """Read on only when the recorder has room for more (back-pressure)."""

@@ -113,7 +113,7 @@ def _chat(answer: Mapping[str, Json], wrong: Sequence[Judgement]) -> list[Json]:
     of_it = [one for one in wrong if one.slot.startswith(place[0])]
     members = ("content", "tool_calls", "function_call")
     said = {name: message[name] for name in members if message.get(name)}
-    told: list[Json] = [{"role": "assistant", "content": None, **said}]
+    told: list[Json] = [{"role": "assistant", "content": None, **said}] if said else []
     calls = message.get("tool_calls")
     for number, call in enumerate(calls if isinstance(calls, list) else ()):
         at = f"{place[0]}tool_calls/{number}/"

@@ -3,7 +3,6 @@
 They are the pairs to learn from: one prompt, an answer that was rejected, a better one.
 """
 
-import re
 import sqlite3
 from collections.abc import Sequence
 from itertools import islice
@@ -23,16 +22,16 @@ By: TypeAlias = Literal["client", "proxy"]
 # What follows a wrong answer: its errors, a message for each call of a tool.
 _MOST_ERRORS = 16
 
-# Of a message: who asks for the next thing instead may say all kinds of things later.
-_LOOKED_AT_CHARACTERS = 16_384
+# At both ends of a message: what it is about stands there, and the writer waits for
+# the look, some 10 µs.
+_ENDS_CHARACTERS = 1000
 
 # How Instructor, Pydantic AI, LangChain, Guardrails and people say that an answer was
 # wrong. Without it a conversation that just goes on would be taken for a correction.
-_SPEAKS_OF_ERRORS = re.compile(
-    r"error|invalid|incorrect|correct (the|your)|malformed|validat|not satisfy"
-    r"|\bfix\b|try again",
-    re.IGNORECASE,
-)
+_SPEAKS_OF_ERRORS = (
+    "error", "invalid", "incorrect", "correct the", "correct your", "malformed",
+    "validat", "not satisfy", " fix", "try again",
+)  # fmt: skip
 
 _ROLES = frozenset({"user", "tool", "function"})
 _RESULTS = frozenset({"function_call_output", "custom_tool_call_output"})
@@ -136,8 +135,7 @@ class Reasks:
         if parent is not None:
             if parent.verdict != "invalid":
                 return None
-            new = _after_answer(exchange, turns.elements)
-            if not new or not all(map(_tells_error, new)):
+            if not asks_to_correct(exchange.request, turns.elements):
                 return None
         else:
             parent = self._unanswered(exchange, turns)
@@ -196,13 +194,22 @@ def _schemas(exchange: Exchange, only: str = "") -> set[str | bytes]:
     }
 
 
+def asks_to_correct(request: bytes, elements: Sequence[bytes | msgspec.Raw]) -> bool:
+    """Return whether all that is new behind the last answer tells of errors.
+
+    Shapes: `elements` are the messages of the request; () where its `input` is a text.
+    """
+    new = _after_answer(request, elements)
+    return bool(new) and all(map(_tells_error, new))
+
+
 def _after_answer(
-    exchange: Exchange, elements: Sequence[bytes | msgspec.Raw]
+    request: bytes, elements: Sequence[bytes | msgspec.Raw]
 ) -> list[bytes]:
     """Return what is new behind the last answer that a request repeats."""
     if not elements:  # a Responses `input` that is one text
         try:
-            asked = _asked_decoder.decode(exchange.request)
+            asked = _asked_decoder.decode(request)
         except (msgspec.DecodeError, UnicodeDecodeError):
             return []
         if not isinstance(asked.input, str):
@@ -228,7 +235,10 @@ def _tells_error(element: bytes) -> bool:
     content = said.content if said.role else said.output
     if isinstance(content, list):
         content = "\n".join(part.text for part in content)
-    return bool(_SPEAKS_OF_ERRORS.search((content or "")[:_LOOKED_AT_CHARACTERS]))
+    whole = content or ""
+    ends = whole[:_ENDS_CHARACTERS] + whole[_ENDS_CHARACTERS:][-_ENDS_CHARACTERS:]
+    text = f" {ends.lower()}"
+    return any(words in text for words in _SPEAKS_OF_ERRORS)
 
 
-__all__ = ["Link", "Reasks", "Turns", "link_of"]
+__all__ = ["Link", "Reasks", "Turns", "asks_to_correct", "link_of"]

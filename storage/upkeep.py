@@ -18,6 +18,7 @@ from storage.index.behind import Behind
 from storage.index.file import index_path
 from storage.judgements import Rejudged
 from storage.recorder import Recorder
+from storage.relink import relink
 from storage.retention import Done, Policy, Retention, used_bytes
 from storage.seldom import Seldom
 
@@ -49,6 +50,7 @@ class Report(msgspec.Struct, frozen=True):
 
     tagged: int = 0
     judged: int = 0
+    linked: int = 0
     stripped: int = 0
     removed: int = 0
     clean: bool = True
@@ -99,6 +101,14 @@ class Upkeep:
                 partial(_judge, told=some, judged_at=judged_at)
             )
         return Report(judged=done)
+
+    async def link(self, seqs: Iterable[int]) -> Report:
+        """Link those that ask again to what they correct. Raises: `StorageFailed`."""
+        wanted, done = sorted(seqs), 0
+        for at in range(0, len(wanted), _JUDGED):
+            some = wanted[at : at + _JUDGED]
+            done += await self._recorder.change(partial(_link, seqs=some))
+        return Report(linked=done)
 
     async def remove(self, seqs: Iterable[int]) -> Report:
         """Remove exchanges and every trace of them.
@@ -302,6 +312,10 @@ def _judge(
 ) -> int:
     done = (judgements.add(connection, one, judged_at=judged_at) for one in told)
     return sum(done)
+
+
+def _link(connection: sqlite3.Connection, seqs: Iterable[int]) -> int:
+    return sum(relink(connection, seq) for seq in seqs)
 
 
 def _number(connection: sqlite3.Connection, *, query: str) -> int:

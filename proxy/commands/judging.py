@@ -51,7 +51,8 @@ def judge_recorded(
     """Judge what matches by a registered version, or by a file that is none yet."""
     query = asked([where]) if where else None
     path = database(db)
-    keep = _keeper(path) if apply else None
+    told: list[int] = []
+    keep = _keeper(path, told) if apply else None
     with opened(path) as library:
         bound = _bound(library, name, tool)
         if apply and not bound.ref:
@@ -60,9 +61,11 @@ def judge_recorded(
             )
         job = Job(path, bound, wants_all=apply)
         findings = _tried(library, job, query, keep=keep, processes=processes)
+    if told:  # who asks again is known once the verdicts are
+        fulfil(path, Wish(do="link", seqs=told))
     if as_json:
-        told = {"schema": bound.ref or name, "applied": apply, **findings.report()}
-        printing.write_json(told, indent=True)
+        report = {"schema": bound.ref or name, "applied": apply, **findings.report()}
+        printing.write_json(report, indent=True)
     else:
         _say(bound.ref or name, findings, applied=apply)
     return 0
@@ -105,11 +108,12 @@ def _bound(library: Library, name: str, tool: str) -> Bound:
     return Bound("", sha256(document).digest(), document, WHY, tool)
 
 
-def _keeper(path: Path) -> Keep:
-    """Return what has judgements kept, by whoever owns the file."""
+def _keeper(path: Path, told: list[int]) -> Keep:
+    """Return what has judgements kept, by whoever owns the file, and notes of which."""
 
     def keep(judged: list[Rejudged]) -> None:
         fulfil(path, Wish(do="judge", judged=judged))
+        told.extend(one.seq for one in judged)
 
     keep([])  # a file of an old make is written anew before anybody reads it
     return keep

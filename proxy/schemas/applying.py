@@ -1,6 +1,6 @@
 """Says what applies to the answer of a request before it is asked, and what follows."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from msgspec import Raw
@@ -8,34 +8,59 @@ from msgspec import Raw
 from proxy.schemas.cases import Chosen
 from proxy.schemas.registry import Ask, Registry
 from proxy.schemas.traits import fingerprint, format_name
-from storage.schemas import Policy
+from storage.records import Judgement
+from storage.schemas import Binding, Policy
 
 _CARRYING = frozenset({"response_format", "text", "tools", "functions"})
+_OFFERING = ("tools", "functions")
 _CALLED = (b"tool_calls", b"function_call")
+
+REFUSING: frozenset[Policy] = frozenset({"enforce", "repair"})
+"""Policies under which an invalid answer does not go to the client."""
 
 
 class Judging(msgspec.Struct, frozen=True):
-    """What is judged of an answer, and what follows from its verdict.
+    """What is judged of an answer, and what follows from its verdicts.
 
-    Shapes: `bound` are registered schemas, the first before the others; with
-    `calls_only` there is nothing to judge where an answer calls no tool.
+    Shapes: `bound` are registered schemas, the first before the others; `follows` has
+    a binding for what made a schema apply; with `calls_only` there is nothing to judge
+    where an answer calls no tool.
     """
 
     bound: tuple[Chosen, ...] = ()
-    policy: Policy = "observe"
-    attempts: int = 0
+    follows: dict[str, Binding] = {}
     calls_only: bool = False
+
+    @property
+    def policies(self) -> set[Policy]:
+        """What may follow."""
+        return {its.policy for its in self.follows.values()}
 
     def waits(self, *, sse: bool) -> bool:
         """Return whether the client gets nothing of an answer before its verdict."""
-        if self.policy == "header":
-            return not sse
-        return self.policy != "observe"
+        policies = self.policies
+        if "header" in policies and not sse:
+            return True
+        return not policies.isdisjoint(REFUSING)
 
-    @property
-    def refuses(self) -> bool:
-        """Whether an invalid answer does not go to the client."""
-        return self.policy in {"enforce", "repair"}
+    def refused(self, judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
+        """Return those for which an answer does not go to the client."""
+        return tuple(
+            one
+            for one in judgements
+            if one.verdict == "invalid" and self._policy(one) in REFUSING
+        )
+
+    def mends(self, refused: Iterable[Judgement], attempt: int) -> bool:
+        """Return whether to ask again after this attempt, the first being 1."""
+        return any(
+            self._policy(one) == "repair" and attempt <= self.follows[one.why].attempts
+            for one in refused
+        )
+
+    def _policy(self, judgement: Judgement) -> Policy:
+        its = self.follows.get(judgement.why)
+        return "observe" if its is None else its.policy
 
 
 _CARRIED = Judging()
@@ -58,10 +83,16 @@ def judging(
     bound = registry.applying(ask)
     if not bound:
         return carried(values)
-    binding = registry.policy(ask)
-    if binding is None:
-        return Judging(bound)
-    return Judging(bound, binding.policy, binding.attempts)
+    follows = registry.follows(ask)
+    offered = b"".join(bytes(values[name]) for name in _OFFERING if name in values)
+    return Judging(
+        bound,
+        {
+            why: its
+            for why, its in follows.items()
+            if its.rule.tool.encode() in offered  # else no answer can call it
+        },
+    )
 
 
 def carried(values: Mapping[str, Raw]) -> Judging | None:

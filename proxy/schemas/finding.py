@@ -71,7 +71,8 @@ def _judged(
 def _no_json(case: Case, error: strict.NotJson) -> Found:
     if not case.kept:
         return Found("unchecked", "not_kept")
-    if not case.ended and not (error.behind and case.slot.kind == "call"):
+    more_than_whole = error.behind and case.slot.kind == "call"
+    if not case.ended and not more_than_whole:
         return Found("truncated")
     return Found("invalid", faults=(Fault("", "", str(error)),))
 

@@ -67,19 +67,21 @@ class Registry:
         ]
         return tuple(found)
 
-    def policy(self, ask: Ask) -> Binding | None:
-        """Return the binding that says what follows; None: the verdict is kept only.
+    def follows(self, ask: Ask) -> dict[str, Binding]:
+        """Return what follows from a verdict, by what made its schema apply.
 
-        Shapes: the first that fits; where header or tag chose the schema, the first
-        that fits and is bound to it.
+        Shapes: keys as in `Judgement.why`; a schema that header or tag chose has the
+        first binding that fits and is bound to it. What is not there is kept only.
         """
-        chosen = next(iter(_chosen(ask)), None)
         fitting = self._fitting(ask)
-        if chosen is None:
-            return next(iter(fitting), None)
-        version = self.find(chosen[0])
-        names = set() if version is None else {version.name, version.ref}
-        return next((its for its in fitting if its.schema in names), None)
+        told = {f"binding:{its.id}": its for its in fitting}
+        for name, why in _chosen(ask):
+            version = self.find(name)
+            names = set() if version is None else {version.name, version.ref}
+            its = next((its for its in fitting if its.schema in names), None)
+            if its is not None:
+                told[why] = its
+        return told
 
     def _fitting(self, ask: Ask) -> list[Binding]:
         return [its.binding for its in self._binders if its.fits(ask)]

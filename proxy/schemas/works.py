@@ -25,7 +25,7 @@ HEAD_BYTES = 4
 MEMORY_BYTES = 1024**3
 """Address space: the longest text and its faults take a fifth of it."""
 
-NICENESS = 10
+NICENESS = 5
 """Traffic goes first, on a machine with a core or two."""
 
 LATER_S = 1.0

@@ -73,6 +73,8 @@ OUTPUT: dict[str, Any] = {
          [{"role": "assistant", "content": None, "function_call": FUNCTION},
           {"role": "user", "content": "Recall the function correctly, fix the errors, "
            f"exceptions found\n{ERRORS}"}]),
+        ("chat", chat(content=""), "/choices/0/message/content",
+         [{"role": "user", "content": CORRECT}]),  # an empty message would be refused
         ("responses", OUTPUT, "/output/1/content/0/text",
          [{"role": "assistant", "content": "no"}, {"role": "user", "content": CORRECT}]),
         ("responses", OUTPUT, "/output/2/arguments",

@@ -141,8 +141,10 @@ class Nursery:
 async def listening(told: int) -> int:
     """Read the first line that the program says; return the port it names."""
     reader = asyncio.StreamReader()
+    # uvloop closes the descriptor by itself: closed again, it may be another's by then.
+    pipe = os.fdopen(told, "rb", closefd=False)
     transport, _ = await asyncio.get_running_loop().connect_read_pipe(
-        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(told, "rb")
+        lambda: asyncio.StreamReaderProtocol(reader), pipe
     )
     try:
         line = (await reader.readline()).decode()

@@ -9,6 +9,7 @@ import pytest
 
 from proxy.commands.wishing import register
 from storage.reading import open_library
+from storage.reasks import Link, link_of
 from storage.registering import Entry
 from tests.living import living_proxy
 from tests.proxy.commands.recording import complaint, lines, out
@@ -19,6 +20,7 @@ from tests.proxy.schemas.test_history import (
     completion,
     recorded,
 )
+from tests.storage.make import chat, exchange
 
 DOCUMENT = json.dumps(SCHEMA).encode()
 
@@ -163,6 +165,28 @@ def test_filters_lists_and_sums_know_the_verdicts(db: Path) -> None:
     head, line = out(*by).splitlines()[:2]
     assert ["judged", "pass"] == head.split()[-2:]
     assert ["5", "50.0%"] == line.split()[-2:]
+
+
+def test_who_asked_again_before_there_was_a_schema_is_linked(tmp_path: Path) -> None:
+    wrong, right = '{"n": "x"}', '{"n": 1}'
+    asked = [("user", "q")]
+    made = [exchange(chat(*asked), text=wrong)]
+    asked += [("assistant", wrong), ("user", "Validation Error: n is no integer")]
+    made.append(exchange(chat(*asked), text="[]"))
+    asked += [("assistant", "[]"), ("user", "Validation Error: no object")]
+    made.append(exchange(chat(*asked), text=right))
+    asked += [("assistant", right), ("user", "and the next?")]
+    made.append(exchange(chat(*asked), text=right))
+    db = recorded(tmp_path / "s.db", *made)
+    register(db, Entry(do="add", schema="invoice", document=DOCUMENT))
+    for _ in range(2):
+        out("schema", "test", "invoice", "--apply", "--db", db)
+    with open_library(db) as library:
+        links = [link_of(library.connection, seq) for seq in range(1, 5)]
+    assert [None, Link(1, 1, "client"), Link(2, 1, "client"), None] == links
+    pair = json.loads(out("export", "--format", "openai-dpo", "--db", db))
+    assert [{"role": "user", "content": "q"}] == pair["input"]["messages"]
+    assert [{"role": "assistant", "content": right}] == pair["preferred_output"]
 
 
 @pytest.mark.anyio

@@ -7,6 +7,7 @@ import pytest
 
 from proxy.schemas.applying import Judging, carried, judging, may_hold
 from proxy.schemas.registry import Ask, Registry
+from storage.records import Judgement
 from storage.schemas import Binding, Policy, Rule, Version
 
 INVOICE = Version(
@@ -51,6 +52,12 @@ def test_an_answer_without_calls_is_not_read_for_the_sake_of_tools() -> None:
     assert may_hold(Judging(), b"")
 
 
+def wrong(why: str) -> Judgement:
+    return Judgement(
+        slot="/s", schema="invoice@1", digest=b"d", why=why, verdict="invalid"
+    )
+
+
 @pytest.mark.parametrize(
     ("policy", "waits", "streams_wait", "refuses"),
     [
@@ -70,12 +77,12 @@ def test_what_waits_for_its_verdict(
     found = judging(Ask(model="m"), {}, registry=registry)
     assert found is not None
     assert ["binding:7"] == [one.why for one in found.bound]
-    assert (waits, streams_wait, refuses, 3) == (
-        found.waits(sse=False),
-        found.waits(sse=True),
-        found.refuses,
-        found.attempts,
-    )
+    assert (waits, streams_wait) == (found.waits(sse=False), found.waits(sse=True))
+    ours, theirs = wrong("binding:7"), wrong("response_format")
+    refused = found.refused([theirs, ours])
+    assert ((ours,) if refuses else ()) == refused
+    asks = [attempt for attempt in range(1, 9) if found.mends(refused, attempt)]
+    assert ([1, 2, 3] if policy == "repair" else []) == asks
     assert None is judging(Ask(model="other"), {}, registry=registry)
 
 

@@ -52,11 +52,14 @@ def process_of(judge: Judge) -> asyncio.subprocess.Process | None:
 @pytest.mark.parametrize(
     ("keyword", "text"), [("allOf", '"a"'), ("anyOf", "1"), ("oneOf", "1")]
 )
-async def test_what_unfolds_without_end_is_unchecked(keyword: str, text: str) -> None:
+async def test_s44_what_unfolds_without_end_is_unchecked(
+    keyword: str, text: str
+) -> None:
     async with judging(LIMIT_S) as judge:
         one = await answered(judge, fan(40, keyword), text)
         assert ("unchecked", "took_too_long") == (one.verdict, one.reason)
         assert process_of(judge) is None  # killed
+        judge._aside._limit_s = 20
         assert "valid" == (await answered(judge, fan(12), '"a"')).verdict
 
 
@@ -129,7 +132,7 @@ async def test_many_heavy_parts_of_an_answer_share_the_time_of_one() -> None:
 
 
 async def test_a_verdict_stays_though_its_faults_took_too_long() -> None:
-    async with judging(LIMIT_S) as judge:
+    async with judging(4) as judge:  # its verdict takes 25 ms, its faults 156 s
         one = await answered(judge, fan(20, "anyOf"), "1")
         assert "invalid" == one.verdict
         assert "To list the faults took too long." == one.faults[0].message
@@ -179,15 +182,15 @@ async def test_many_faults_are_listed_aside() -> None:
 
 @pytest.mark.parametrize("keyword", ["anyOf", "allOf"])
 async def test_the_faults_of_many_branches_are_listed_aside(keyword: str) -> None:
-    async with judging(LIMIT_S) as judge:
-        branches = [{"type": "string"}] * 400
-        one = await answered(judge, {"items": {keyword: branches}}, f"[{'1,' * 999}1]")
-        assert "invalid" == one.verdict
-        assert one.faults
+    async with judging() as judge:
+        branches = [{"type": "string"}] * 100
+        one = await answered(judge, {"items": {keyword: branches}}, f"[{'1,' * 99}1]")
+        assert ("invalid", 20) == (one.verdict, len(one.faults))
+        assert process_of(judge) is not None
 
 
 @pytest.mark.parametrize(("pattern", "letter"), SLOW_PATTERNS)
-async def test_no_pattern_is_slow(pattern: str, letter: str) -> None:
+async def test_s45_no_pattern_is_slow(pattern: str, letter: str) -> None:
     async with judging() as judge:
         one = await answered(judge, {"pattern": pattern}, f'"{letter * 50_000}!"')
         assert one.verdict in {"valid", "invalid"}
@@ -315,7 +318,7 @@ async def test_what_nobody_foresaw_leaves_its_case_unchecked_and_is_told_once(
 
 
 async def test_ordinary_answers_are_judged_while_a_heavy_one_is() -> None:
-    async with judging(LIMIT_S) as judge, asyncio.TaskGroup() as tasks:
+    async with judging() as judge, asyncio.TaskGroup() as tasks:
         heavy = tasks.create_task(answered(judge, fan(40), '"a"'))
         await asyncio.sleep(0)
         for _ in range(100):
@@ -323,6 +326,7 @@ async def test_ordinary_answers_are_judged_while_a_heavy_one_is() -> None:
             assert "valid" == one.verdict
             await asyncio.sleep(0)
         assert not heavy.done()
+        heavy.cancel()
 
 
 @pytest.mark.parametrize(
@@ -367,7 +371,7 @@ async def test_who_stops_waiting_stops_the_process() -> None:
 
 async def test_no_more_than_some_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "MAX_WAITING", 1)
-    async with judging(LIMIT_S) as judge, asyncio.TaskGroup() as tasks:
+    async with judging(3) as judge, asyncio.TaskGroup() as tasks:
         asking = [
             tasks.create_task(answered(judge, fan(40), '"a"')),
             tasks.create_task(answered(judge, TREE, "{}")),

@@ -10,6 +10,11 @@ from proxy.schemas.weight import weigh
 from storage.records import Json
 from tests.proxy.schemas.hostile import REMOTE, TREE, chain, dumped, fan, nested
 
+_NO_JSON = (
+    "This is not JSON: Expecting property name enclosed in double quotes at line 1, "
+    "column 2."
+)
+
 
 def refused(document: bytes) -> tuple[str, str]:
     """Return message and pointer of a refusal."""
@@ -41,7 +46,7 @@ def test_a_schema_within_itself_is_taken(schema: Json) -> None:
 
 
 @pytest.mark.parametrize("reference", REMOTE)
-def test_a_reference_out_of_the_document_is_refused(reference: str) -> None:
+def test_s44_a_reference_out_of_the_document_is_refused(reference: str) -> None:
     document = {"properties": {"a": {"items": {"$ref": reference}}}}
     message, path = refused(dumped(document))
     assert f"`{reference}` refers to something outside of the schema." == message
@@ -61,6 +66,12 @@ def test_a_reference_to_an_item_past_all_lists_is_refused(digits: int) -> None:
     message, path = refused(dumped(document))
     assert "refers to something that is not there." in message
     assert "/items/$ref" == path
+
+
+def test_what_is_no_reference_is_refused() -> None:
+    message, path = refused(b'{"items": {"$ref": "http://[x#a"}}')
+    assert ("`http://[x#a` is no reference.", "/items/$ref") == (message, path)
+    refused(b'{"$id": "http://[x#a", "$ref": "y"}')
 
 
 def test_a_reference_to_no_anchor_is_refused() -> None:
@@ -84,7 +95,7 @@ def test_what_is_no_schema_is_refused(schema: Json, path: str) -> None:
 
 
 @pytest.mark.parametrize("pattern", ["(?=a)b", r"(a)\1", "(a", r"(\w{1,1000}){1,1000}"])
-def test_a_pattern_that_is_not_linear_or_too_large_is_refused(pattern: str) -> None:
+def test_s45_a_pattern_that_is_not_linear_or_too_large_is_refused(pattern: str) -> None:
     message, path = refused(dumped({"properties": {"a": {"pattern": pattern}}}))
     assert "linear time" in message
     assert "/properties/a/pattern" == path
@@ -103,6 +114,7 @@ def test_a_long_pattern_is_refused(keyword: str) -> None:
     ("document", "message", "path"),
     [
         (b" " * (256 * 1024) + b"{}", "The schema has more than 256 KiB.", ""),
+        (b"{", _NO_JSON, ""),
         (b"\xff", "The schema is not UTF-8.", ""),
         (b'{"a": 1, "a": 2}', 'Members occur more than once: "a".', ""),
         (b'{"maximum": NaN}', "NaN is no number of JSON.", "/maximum"),
@@ -116,7 +128,7 @@ def test_what_is_out_of_bounds_is_refused(
     assert (message, path) == refused(document)
 
 
-def test_depth_and_nodes_are_bounded() -> None:
+def test_s44_depth_and_nodes_are_bounded() -> None:
     deep = nested(MAX_DEPTH - 1).replace('"a"', '"not"').encode()
     assert check(deep)
     message, path = refused(nested(MAX_DEPTH + 1).replace('"a"', '"not"').encode())

@@ -175,9 +175,16 @@ def test_what_was_cut_short_is_truncated_unless_its_json_is_whole(
 
 @pytest.mark.parametrize(
     ("arguments", "verdict"),
-    [("", "truncated"), ('{"x"', "truncated"), ('{"x": 1}', "valid")],
+    [
+        ("", "truncated"),
+        ('{"x": 1', "truncated"),
+        ('{"x": 1}', "valid"),
+        ('{"x": 1} {"x', "invalid"),
+    ],
 )
-def test_a_call_that_was_cut_short_is_truncated(arguments: str, verdict: str) -> None:
+def test_arguments_cut_short_are_truncated_unless_they_are_whole(
+    arguments: str, verdict: str
+) -> None:
     (one,) = judged(chat(call(arguments), finish_reason="length", **TOOLS))
     assert verdict == one.verdict
 
@@ -188,6 +195,11 @@ def test_a_response_in_the_background_is_not_judged(status: str) -> None:
     asked = responses(status=status, background=True, text={"format": form})
     assert () == judged(asked)
     (one,) = judged(msgspec.structs.replace(asked, complete=False))  # it broke off
+    assert "truncated" == one.verdict
+
+
+def test_a_text_that_went_on_behind_its_json_and_was_cut_short_is_truncated() -> None:
+    (one,) = judged(chat(say('{"x": 1} and'), finish_reason="length", **FORMAT))
     assert "truncated" == one.verdict
 
 
@@ -235,6 +247,14 @@ def test_a_call_that_was_forced_and_is_missing_is_invalid(text: str | None) -> N
     (one,) = judged(chat(say(text), **TOOLS, tool_choice=choice))
     assert (CONTENT, "move", "invalid") == (one.slot, one.schema, one.verdict)
     assert "The tool move was to be called and was not." == one.faults[0].message
+
+
+def test_a_tool_that_was_forced_has_the_schema_that_is_bound_to_it() -> None:
+    choice = {"type": "function", "function": {"name": "move"}}
+    asked = chat(say(None), **TOOLS, tool_choice=choice)
+    tooled = bound(POINT, "point@3", "binding:7", "move")
+    asked = msgspec.structs.replace(asked, bound=(tooled,))
+    assert [(CONTENT, "point@3", "binding:7", "invalid")] == told(asked)
 
 
 def test_a_registered_schema_comes_before_the_one_of_the_request() -> None:

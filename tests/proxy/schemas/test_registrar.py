@@ -33,7 +33,7 @@ async def test_a_change_is_in_force_at_once_and_after_a_restart(
         )
         assert done.version is not None
         bound = (await registrar.enter(BIND)).binding
-        assert bound == registrar.registry.policy(Ask(model="m-1"))
+        assert [bound] == list(registrar.registry.follows(Ask(model="m-1")).values())
         assert None is before.find("invoice"), "who holds a registry goes on with it"
         known = registrar.registry
     async with Recorder.open(tmp_path / "s.db", clock=clock) as recorder:

@@ -125,16 +125,17 @@ def test_an_unknown_name_is_no_error() -> None:
 
 def test_nothing_applies_where_nothing_is_registered() -> None:
     assert () == Registry().applying(ASK)
-    assert None is Registry().policy(ASK)
+    assert {} == Registry().follows(ASK)
 
 
-def test_the_first_binding_that_fits_says_what_follows() -> None:
+def test_each_binding_that_fits_says_what_follows_from_its_own_schema() -> None:
     known = registry(
         binding(1, "order", "repair", model="o1*"),
         binding(2, "order", "header"),
         binding(3, "invoice", "enforce"),
     )
-    assert known.bindings[1] is known.policy(ASK)
+    _, second, third = known.bindings
+    assert {"binding:2": second, "binding:3": third} == known.follows(ASK)
 
 
 @pytest.mark.parametrize(
@@ -155,11 +156,11 @@ def test_a_schema_of_the_request_takes_the_policy_of_its_own_binding(
         binding(1, "invoice@2", "enforce"),
         binding(2, "invoice", "header"),
     )
-    for ask in (
-        msgspec.structs.replace(ASK, header=header),
-        msgspec.structs.replace(ASK, tags={"schema": header}),
+    for ask, why in (
+        (msgspec.structs.replace(ASK, header=header), "header"),
+        (msgspec.structs.replace(ASK, tags={"schema": header}), "tag"),
     ):
-        its = known.policy(ask)
+        its = known.follows(ask).get(why)
         assert follows == (its and its.id)
 
 
