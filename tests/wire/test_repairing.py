@@ -89,7 +89,7 @@ async def test_a_call_is_asked_for_again_by_its_tool_message(tmp_path: Path) -> 
         await wire.answer(answers.pop(0))
 
     async with scene(tmp_path, script) as it:
-        status, _, data = await asked(it, asking(tools=[TOOL]))
+        status, _, data = await asked(it, asking(tools=[TOOL], tool_choice="required"))
         assert (200, calling(RIGHT)) == (status, data)
         before, after = (each.json["messages"] for each in it.upstream.requests)
         wrong, told = after[len(before) :]
