@@ -17,37 +17,49 @@ from proxy.schemas.judge import Judge, Question, summary
 from proxy.seal import is_short, received
 from proxy.stitch.values import write_json
 from proxy.tape import Tape
-from storage.records import Exchange, HeaderPairs, Json, Judgement
+from storage.records import Exchange, HeaderPairs, Json, Judgement, Usage
 
 NOTHING_READ: dict[str, dict[str, Json]] = {
     "chat": {"choices": [{"message": {"content": None}}]},
     "completions": {"choices": [{"text": ""}]},
     "responses": {"output": []},
 }
-"""What stands for an answer of which only a part is kept."""
+"""What stands for an answer in which there is nothing to read."""
+
+UNDECODED = ("undecoded=", "decode_error", "bomb")
+"""How the flags of an answer begin that we, unlike its client, perhaps cannot read."""
 
 
 class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """An exchange with its verdict, and what follows from it.
 
-    Shapes: `told` are headers for the client; `refusal` is what it gets in the place of
-    the answer; `again` is the body that asks again, and then the client gets neither.
+    Shapes: `told` are headers for the client, `verdict` is one that only an answer has
+    whose verdict it is; `refusal` is what the client gets in the place of the answer;
+    `again` is the body that asks again, and then the client gets neither.
     """
 
     exchange: Exchange
     told: HeaderPairs = ()
+    verdict: HeaderPairs = ()
     refusal: MismatchError | None = None
     again: bytes | None = None
 
 
 async def judged(
-    tape: Tape, exchange: Exchange, judging: Judging, *, judge: Judge, goes_on: bool
+    tape: Tape,
+    exchange: Exchange,
+    judging: Judging,
+    *,
+    judge: Judge,
+    goes_on: bool,
+    stays: bool,
 ) -> Outcome:
     """Judge an exchange by what its plan says.
 
-    Shapes: `goes_on` says whether the answer waits still, and somebody for it.
+    Shapes: `goes_on` says whether the answer waits still, and somebody for it; `stays`
+    whether that somebody would wait for another.
     """
-    asked = _attempts(tape, exchange, judging)
+    asked = attempts(tape, judging, exchange.usage)
     answer = await _answer(tape, exchange, judging)
     if answer is None:
         return Outcome(exchange=exchange, told=asked)
@@ -55,27 +67,28 @@ async def judged(
     judgements = await judge.ask(
         Question(
             endpoint=tape.endpoint,
-            request=_request(tape),
+            request=await _request(tape),
             answer=answer,
             complete=ended,
             status=exchange.status,
             bound=judging.bound,
             kept=tape.whole,
+            project=tape.project,
         )
     )
     again = refusal = None
     flags = exchange.flags
     refused = judging.refused(judgements) if goes_on and ended else ()
     if refused:
-        if judging.mends(refused, tape.attempt.number):
+        refusal = _mismatch(refused)  # also where nothing is asked after all
+        if stays and judging.mends(refused, tape.attempt.number):
             again = asking_again(tape.endpoint, tape.request, answer, refused)
-        if again is None:
-            refusal = _mismatch(refused)
         flags = (*flags, "enforced" if again is None else "asked_again")
     exchange = _with(exchange, judgements, tape.key)
     return Outcome(
         exchange=msgspec.structs.replace(exchange, flags=flags),
-        told=_told(exchange) + asked,
+        told=asked,
+        verdict=_verdict(exchange),
         refusal=refusal,
         again=again,
     )
@@ -87,23 +100,44 @@ async def _answer(
     """Return the assembled answer, where there can be anything to judge in it."""
     if not 200 <= exchange.status < 400:
         return None
+    if is_short(tape):
+        return _read(tape, exchange, judging)
+    return await asyncio.to_thread(_read, tape, exchange, judging)
+
+
+def _read(tape: Tape, exchange: Exchange, judging: Judging) -> dict[str, Json] | None:
     coded = tape.header(b"content-encoding")
     if not coded and not may_hold(judging, b"".join(tape.chunks)):
         return None
     whole = received(tape, ended_clean=exchange.state == "complete")
-    if is_short(tape):
-        answer = assemble(tape.endpoint, **whole)
-    else:
-        answer = await asyncio.to_thread(assemble, tape.endpoint, **whole)
-    if answer is None and not tape.whole:
-        return NOTHING_READ.get(tape.endpoint)  # its beginning tells as much
+    answer = assemble(tape.endpoint, **whole)
+    if _says_something(tape, answer):
+        return answer
+    if not tape.whole or _ends_empty(exchange, judging):
+        return NOTHING_READ.get(tape.endpoint)  # nothing there, or nothing at hand
     return answer
 
 
-def _request(tape: Tape) -> bytes:
+def _says_something(tape: Tape, answer: dict[str, Json] | None) -> bool:
+    """Return whether an answer has any part that could be judged."""
+    if answer is None or tape.endpoint == "responses":
+        return answer is not None
+    choices = answer.get("choices")
+    return isinstance(choices, list) and any(isinstance(it, dict) for it in choices)
+
+
+def _ends_empty(exchange: Exchange, judging: Judging) -> bool:
+    """Return whether JSON was due, and none came though all of it could be read."""
+    undecoded = any(flag.startswith(UNDECODED) for flag in exchange.flags)
+    ended = exchange.state == "complete" and exchange.status < 300
+    return ended and not undecoded and not judging.calls_only
+
+
+async def _request(tape: Tape) -> bytes:
     for name, coding in tape.request_headers:
         if name == b"content-encoding":
-            return decode(tape.request, coding.strip().lower()).data
+            coded = coding.strip().lower()
+            return (await asyncio.to_thread(decode, tape.request, coded)).data
     return tape.request
 
 
@@ -130,18 +164,18 @@ def _bare(judgement: Judgement, key: bytes | None) -> Judgement:
     )
 
 
-def _told(exchange: Exchange) -> HeaderPairs:
+def _verdict(exchange: Exchange) -> HeaderPairs:
     if exchange.verdict is None:
         return ()
     return ((b"x-spiritsafe-verdict", exchange.verdict.encode()),)
 
 
-def _attempts(tape: Tape, exchange: Exchange, judging: Judging) -> HeaderPairs:
+def attempts(tape: Tape, judging: Judging, usage: Usage) -> HeaderPairs:
     """Return how often was asked, and what that cost in all, under `repair`."""
     if "repair" not in judging.policies:
         return ()
-    usage = msgspec.structs.asdict(summed(tape.attempt.usage, exchange.usage))
-    known = {name: count for name, count in usage.items() if count is not None}
+    told = msgspec.structs.asdict(summed(tape.attempt.usage, usage))
+    known = {name: count for name, count in told.items() if count is not None}
     asked = (b"x-spiritsafe-attempts", b"%d" % tape.attempt.number)
     return (asked, (b"x-spiritsafe-usage", write_json(known))) if known else (asked,)
 

@@ -16,7 +16,7 @@ from proxy.answering import own_headers, send_error
 from proxy.errors import NotStoredError, to_body
 from proxy.front.turn import Turn
 from proxy.hosts import Accepts
-from proxy.judging import Outcome, judged
+from proxy.judging import Outcome, attempts, judged
 from proxy.mask import Masker
 from proxy.meters import Meters
 from proxy.patience import Patience
@@ -35,7 +35,7 @@ from proxy.upstream.send import Upstream
 from proxy.upstream.stream import AnswerStream
 from storage.errors import StorageFailed
 from storage.recorder import Recorder
-from storage.records import Exchange, Reason
+from storage.records import Exchange, HeaderPairs, Reason, Usage
 
 REFUSING = frozenset({400, 422})
 """Statuses with which upstreams refuse a member they do not know (wire 3.4)."""
@@ -273,13 +273,16 @@ class Passage:
                 *(self._tape, exchange, judging),
                 judge=self._judge,
                 goes_on=not relay.head_sent and not turn.left,
+                stays=not turn.half_closed,
             )
             exchange = self._outcome.exchange
         return await self._masked(exchange)
 
     def _again(self, exchange: Exchange, turn: Turn, *, recorded: bool) -> Again | None:
         outcome, tape = self._outcome, self._tape
-        if outcome is None or outcome.again is None or turn.left:
+        if outcome is None or outcome.again is None:
+            return None
+        if turn.left or turn.half_closed:  # more is asked only of who surely waits
             return None
         if not recorded and self._settings.fails_closed:
             return None
@@ -326,7 +329,7 @@ class Passage:
         outcome = self._outcome
         if outcome is not None and outcome.refusal is not None:
             ours = self._own_headers(recorded=recorded)
-            await send_error(send, outcome.refusal, ours)
+            await send_error(send, outcome.refusal, [*ours, *outcome.verdict])
             return
         if not relay.head_sent:
             head = self._head(recorded=recorded)
@@ -348,12 +351,25 @@ class Passage:
     def _head(self, *, recorded: bool) -> list[tuple[bytes, bytes]]:
         """Return the answer's headers for the client, ours behind them."""
         ours = self._own_headers(recorded=recorded)
+        if self._outcome is not None:
+            ours += self._outcome.verdict
         return headers.to_client(self._tape.headers, ours)
 
     def _own_headers(self, *, recorded: bool) -> list[tuple[bytes, bytes]]:
-        told = () if self._outcome is None else self._outcome.told
+        told = self._told_early() if self._outcome is None else self._outcome.told
         own_us = self._own_us()
         return own_headers(self._tape.id, recorded=recorded, own_us=own_us, told=told)
+
+    def _told_early(self) -> HeaderPairs:
+        """Return what is known of the attempts before there is an outcome.
+
+        What an answer costs that goes out before its end is not: it is left out then.
+        """
+        tape = self._tape
+        if tape.plan.judging is None:
+            return ()
+        told = attempts(tape, tape.plan.judging, Usage())
+        return told if tape.status >= httpx.codes.BAD_REQUEST else told[:1]
 
 
 def reason_of(failure: UpstreamError) -> Reason:

@@ -105,7 +105,7 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
     tape.sealed = True
     answer_bytes = b"".join(tape.chunks)
     answer = read_tape(tape, ended_clean=ending.clean and tape.whole)
-    state, reason = judge(tape, ending, answer, sse=sse)
+    state, reason = state_of(tape, ending, answer, sse=sse)
     flags = tape.plan.flags + ending.flags + answer.flags
     kept = tape.plan.content_kept
     if says_key(tape, answer_bytes):  # an upstream that echoes it (P5)
@@ -180,7 +180,7 @@ def without_words(answer: Answer) -> Answer:
     )
 
 
-def judge(
+def state_of(
     tape: Tape, ending: Ending, answer: Answer, *, sse: bool
 ) -> tuple[State, Reason | None]:
     """Say whether an exchange is complete, and if not, why.

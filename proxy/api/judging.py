@@ -64,7 +64,7 @@ class Judging:
         flags += [f"--tool={asked.tool}", f"--processes={max(cores() - 1, 1)}"]
         flags += ["--apply"] * asked.apply
         process = await asyncio.create_subprocess_exec(
-            *(sys.executable, "-c", COMMAND, "schema", "test", ref, *flags),
+            *(sys.executable, "-P", "-c", COMMAND, "schema", "test", ref, *flags),
             stdin=DEVNULL,
             stdout=PIPE,
             stderr=DEVNULL,

@@ -36,18 +36,31 @@ async def admit(name: str, document: bytes) -> None:
             f"'{name[:64]}' is no name of a schema: write up to 64 letters, digits, "
             "'.', '_' or '-', a letter or a digit first"
         )
-    if len(document) <= LIGHT_BYTES:
+    if len(document) > LIGHT_BYTES or not _compile_here(document):
+        await _compile_aside(document)
+
+
+def _compile_here(document: bytes) -> bool:
+    """Return whether a document was light enough to be compiled at once.
+
+    Raises: `SchemaRefused`.
+    """
+    try:
         schema = check(document)
         weight = weigh(schema)
         if weight.light:
             Compiled(schema, weight)
-            return
-    await _compile_aside(document)
+    except SchemaRefused:
+        raise
+    except (ValueError, RecursionError) as exc:  # a fault of ours stops nobody
+        raise SchemaRefused(f"The schema cannot be read: {exc}"[:300]) from exc
+    return weight.light
 
 
 async def _compile_aside(document: bytes) -> None:
     process = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",  # what lies in the current folder is not ours to import
         "-c",
         "from proxy.schemas.admit import compile_alone; compile_alone()",
         stdin=PIPE,

@@ -5,14 +5,16 @@ do; and what ends that process does not end the proxy.
 """
 
 import asyncio
+import logging
 import os
 import signal
 import sys
 from asyncio import StreamReader, StreamWriter
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from contextlib import suppress
+from weakref import WeakValueDictionary
 
-from proxy.schemas.cases import Case
+from proxy.schemas.cases import Case, Unknown
 from proxy.schemas.finding import Found
 from proxy.schemas.works import HEAD_BYTES, Word, packed, words, work
 
@@ -23,43 +25,96 @@ WAITS_PER_LIMIT = 5
 """Limits that a case waits for its turn at most."""
 
 MAX_WAITING = 64
-"""Cases that wait; further ones are not judged."""
+"""Cases of a project that wait; further ones are not judged."""
+
+SHORT_CHARACTERS = 4 * 1024
+"""A text by which it is the schema's fault that judging took too long."""
+
+REMEMBERED_S = 300.0
+MAX_REMEMBERED = 1000
 
 TOO_LONG = Found("unchecked", "took_too_long")
+
+_log = logging.getLogger(__name__)
+
+
+class _Line:
+    """Those of a project who wait: the turn is waited for by their first one alone."""
+
+    def __init__(self) -> None:
+        self.head = asyncio.Lock()
+        self.waiting_count = 0
 
 
 class Aside:
     """One process for heavy cases, started for the first one, and one case at a time.
 
+    Projects take turns, so one that asks much waits for itself.
+
+    Shapes: where it `remembers`, a schema by which even a short text took too long is
+    left alone for a while.
     Units: `limit_s` is for each case, its start not counted.
     """
 
-    def __init__(self, *, limit_s: float) -> None:
+    def __init__(self, *, limit_s: float, remembers: bool = False) -> None:
         self._limit_s = limit_s
+        self._slow: dict[bytes, float] | None = {} if remembers else None
         self._turn = asyncio.Lock()
-        self._waiting_count = 0
+        self._lines: WeakValueDictionary[str, _Line] = WeakValueDictionary()
         self._process: Process | None = None
+        self._has_failed = False
 
     async def find(self, case: Case) -> Found:
         """Return what is found, `unchecked` where that took too long or too much."""
-        if self._waiting_count >= MAX_WAITING:
+        line = self._lines.setdefault(case.project, _Line())
+        if line.waiting_count >= MAX_WAITING or self._is_slow(case):
             return TOO_LONG
-        self._waiting_count += 1
+        line.waiting_count += 1
         try:
             async with asyncio.timeout(self._limit_s * WAITS_PER_LIMIT):
-                await self._turn.acquire()
+                await self._wait(line)
         except TimeoutError:
             return TOO_LONG
         finally:
-            self._waiting_count -= 1
+            line.waiting_count -= 1
         try:
-            return await self._ask(case)
+            if self._is_slow(case):  # found out while this one waited
+                return TOO_LONG
+            found = await self._ask(case)
         finally:
             self._turn.release()
+            line.head.release()
+        self._remember(case, found)
+        return found
 
     async def close(self) -> None:
         """End the process."""
         await self._end()
+
+    async def _wait(self, line: _Line) -> None:
+        """Wait to be the first of a project, and then for that one's turn."""
+        await line.head.acquire()
+        try:
+            await self._turn.acquire()
+        except BaseException:
+            line.head.release()
+            raise
+
+    def _is_slow(self, case: Case) -> bool:
+        if not self._slow or isinstance(case.chosen, Unknown):
+            return False
+        until = self._slow.get(case.chosen.digest, 0.0)
+        return asyncio.get_running_loop().time() < until
+
+    def _remember(self, case: Case, found: Found) -> None:
+        if self._slow is None or isinstance(case.chosen, Unknown):
+            return
+        if found == TOO_LONG and len(case.slot.text) <= SHORT_CHARACTERS:
+            self._slow.pop(case.chosen.digest, None)
+            until = asyncio.get_running_loop().time() + REMEMBERED_S
+            self._slow[case.chosen.digest] = until
+            if len(self._slow) > MAX_REMEMBERED:
+                del self._slow[next(iter(self._slow))]
 
     async def _ask(self, case: Case) -> Found:
         """Return the last word on a case; one that says no more ends the process."""
@@ -88,6 +143,7 @@ class Aside:
             return _ends(self._process)
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
+            "-P",  # what lies in the current folder is not ours to import
             "-c",
             "from proxy.schemas.works import serve; serve()",
             str(self._limit_s),
@@ -98,8 +154,14 @@ class Aside:
             start_new_session=True,  # a Ctrl-C at a terminal is for the proxy
         )
         into, out = _ends(self._process)
-        async with asyncio.timeout(START_S):
-            await _word(out)
+        try:
+            async with asyncio.timeout(START_S):
+                await _word(out)
+        except (TimeoutError, asyncio.IncompleteReadError):
+            if not self._has_failed:
+                self._has_failed = True
+                _log.warning("schemas: the process for heavy cases does not start")
+            raise
         return into, out
 
     async def _end(self) -> int:

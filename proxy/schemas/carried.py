@@ -10,6 +10,7 @@ from storage.records import Endpoint
 T = TypeVar("T")
 
 _NULL = Raw(b"null")
+_REQUIRED = (b'"required"', b'"any"')
 _MARKS = (b'"response_format"', b'"tools"', b'"functions"', b'"format"')
 
 
@@ -25,12 +26,22 @@ class Carried(Struct, frozen=True):
     """All schemas of one request.
 
     Shapes: `content` is for the text of the answer, `tools` for the arguments of calls,
-    by name; `forced` names the one tool that has to be called.
+    by name; `forced` names the one tool that has to be called. `names` are all tools
+    of the request, and `required` says that some tool has to be called.
     """
 
     content: Carry | None = None
     tools: dict[str, Carry] = {}
     forced: str = ""
+    names: frozenset[str] = frozenset()
+    required: bool = False
+
+    @property
+    def meant(self) -> str:
+        """The tool whose call is the answer that was asked for; "" for none."""
+        if self.forced or not self.required or len(self.names) != 1:
+            return self.forced
+        return next(iter(self.names))
 
 
 class _Ask(Struct):
@@ -61,6 +72,9 @@ class _Function(Struct):
 
 NOTHING = Carried()
 
+CARRIERS = frozenset({"response_format", "text.format", "tool", "function"})
+"""What holds a schema in a request, as `Carry.why`."""
+
 _ask = msgspec.json.Decoder(_Ask)
 _format = msgspec.json.Decoder(_Format)
 _text = msgspec.json.Decoder(_Text)
@@ -89,7 +103,9 @@ def carried(endpoint: Endpoint, body: bytes) -> Carried:
         text = _decoded(_text, ask.text)
         content = None if text is None else _content(text.format, "text.format")
         forced = _named(ask.tool_choice)
-    return Carried(content, tools, forced)
+    names = _names(ask.functions) | _names(ask.tools)
+    required = bytes(ask.tool_choice) in _REQUIRED
+    return Carried(content, tools, forced, names, required)
 
 
 def _content(raw: Raw, why: str) -> Carry | None:
@@ -114,8 +130,13 @@ def _tools(raw: Raw, why: str) -> dict[str, Carry]:
     return found
 
 
+def _names(raw: Raw) -> frozenset[str]:
+    """Return the names of tools, with a schema or without."""
+    return frozenset(map(_named, _decoded(_list, raw) or ())) - {""}
+
+
 def _named(raw: Raw) -> str:
-    """Return the tool that a choice names; "" for `auto` and its like."""
+    """Return the tool that is named; "" for the choice `auto` and its like."""
     choice = _decoded(_function, raw)
     if choice is None:
         return ""

@@ -11,7 +11,7 @@ from typing import TypeAlias
 from msgspec import Struct
 
 from proxy.schemas import slots
-from proxy.schemas.carried import NOTHING, Carried, Carry, carried, may_carry
+from proxy.schemas.carried import CARRIERS, NOTHING, Carried, Carry, carried
 from proxy.schemas.slots import Part, Slot
 from storage.records import Endpoint, Json
 
@@ -49,7 +49,7 @@ class Question(Struct, frozen=True, kw_only=True):
 
     Shapes: `request` is the body as the client sent it, `answer` the assembled object,
     `bound` what the registry says applies, in order of precedence; `kept` is false
-    where only a part of the answer's bytes was.
+    where only a part of the answer's bytes was; projects take turns in what is heavy.
     """
 
     endpoint: Endpoint
@@ -59,6 +59,7 @@ class Question(Struct, frozen=True, kw_only=True):
     status: int
     bound: tuple[Chosen, ...] = ()
     kept: bool = True
+    project: str = ""
 
 
 class Case(Struct, frozen=True):
@@ -68,11 +69,12 @@ class Case(Struct, frozen=True):
     chosen: Chosen
     ended: bool
     kept: bool
+    project: str = ""
 
-
-def concerns(request: bytes, bound: Sequence[Chosen]) -> bool:
-    """Return whether any schema can concern an exchange: a look, no reading."""
-    return bool(bound) or may_carry(request)
+    @property
+    def carried(self) -> bool:
+        """Whether a client made the schema."""
+        return self.chosen.why in CARRIERS
 
 
 def cases(question: Question) -> Iterator[Case]:
@@ -83,13 +85,15 @@ def cases(question: Question) -> Iterator[Case]:
 def _cases(question: Question) -> Iterator[Case]:
     if not 200 <= question.status < 400:
         return
+    if question.complete and question.answer.get("status") in slots.WORKED_ON:
+        return  # the answer to `background`: there is none so far
     carries = carried(question.endpoint, question.request)
     if not question.bound and carries == NOTHING:
         return
     for part in slots.parts(question.endpoint, question.answer):
         for slot, chosen in _choose(part, question.bound, carries):
             ended = question.complete and question.kept and part.ended
-            yield Case(slot, chosen, ended, question.kept)
+            yield Case(slot, chosen, ended, question.kept, question.project)
 
 
 def _choose(
@@ -120,8 +124,13 @@ def _choose(
 def _of_call(
     tool: str, bound: Sequence[Chosen], carries: Carried, *, texts: bool
 ) -> Chosen | None:
-    """Return the schema of a call's arguments."""
-    if not texts:
+    """Return the schema of a call's arguments.
+
+    A registered schema that names no tool is for a call that was asked for as the
+    answer itself: other calls are steps on the way, with schemas of their own.
+    """
+    is_answer = not texts and (not carries.names or tool == carries.meant)
+    if is_answer:
         for one in bound:
             if one.tool in {"", tool}:
                 return one

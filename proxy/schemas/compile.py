@@ -15,7 +15,16 @@ from proxy.schemas.weight import BOUNDLESS, LIGHT_BYTES, NOTHING, Weight, weigh
 from storage.records import Fault, Json
 
 KEPT_SCHEMAS = 512
-"""Read or compiled ones at a time: tens of kilobytes each."""
+"""Read or compiled ones at a time."""
+
+KEPT_BYTES = 64 * 1024 * 1024
+"""Of their memory, as estimated."""
+
+BYTES_PER_CHARACTER = 32
+"""Of a document, compiled; measured 2026-11-21, as `BYTES_PER_US`."""
+
+BYTES_PER_US = 300
+"""Of compiling a pattern: what it takes time for takes memory too."""
 
 PATTERN_BYTES = 4 * 1024 * 1024
 """Of a compiled pattern: `.{1,5000}` takes half of it."""
@@ -95,13 +104,16 @@ class Entry(Struct):
     schema: Json = None
     weight: Weight = Weight(1, 1)
     compiled: Compiled | None = None
+    size_bytes: int = 0
 
 
 class Compiler:
     """Compiled schemas by the digest of their document, the least used let go."""
 
-    def __init__(self, kept: int = KEPT_SCHEMAS) -> None:
+    def __init__(self, kept: int = KEPT_SCHEMAS, kept_bytes: int = KEPT_BYTES) -> None:
         self._kept = kept
+        self._kept_bytes = kept_bytes
+        self._size_bytes = 0
         self._known: dict[bytes, Entry] = {}
 
     def compiled(self, digest: bytes, text: bytes) -> Compiled:
@@ -123,6 +135,11 @@ class Compiler:
             entry.schema = None
         return entry.compiled
 
+    def is_ready(self, digest: bytes) -> bool:
+        """Return whether there is nothing to read or compile for a document."""
+        entry = self._known.get(digest)
+        return entry is not None and (entry.compiled or entry.refused) is not None
+
     def weight(self, digest: bytes, text: bytes) -> Weight:
         """Return what a document weighs; one that is refused weighs nothing.
 
@@ -134,10 +151,16 @@ class Compiler:
         return NOTHING if entry.refused is not None else entry.weight
 
     def _entry(self, digest: bytes, text: bytes) -> Entry:
-        entry = self._known.pop(digest, None) or _read(text)
+        entry = self._known.pop(digest, None)
+        if entry is None:
+            entry = _read(text)
+            self._size_bytes += entry.size_bytes
         self._known[digest] = entry  # now the last to go
-        while len(self._known) > self._kept:
-            self._known.pop(next(iter(self._known)), None)
+        while len(self._known) > self._kept or (
+            self._size_bytes > self._kept_bytes and len(self._known) > 1
+        ):
+            least_used = self._known.pop(next(iter(self._known)))
+            self._size_bytes -= least_used.size_bytes
         return entry
 
 
@@ -146,7 +169,10 @@ def _read(text: bytes) -> Entry:
         schema = document.check(text)
     except SchemaRefused as refused:
         return Entry((refused.message, refused.path))
-    return Entry(None, schema, weigh(schema))
+    weight = weigh(schema)
+    size_bytes = len(text) * BYTES_PER_CHARACTER
+    size_bytes += int(weight.compiling_us) * BYTES_PER_US
+    return Entry(None, schema, weight, size_bytes=size_bytes)
 
 
 def _depth(value: Json) -> int:

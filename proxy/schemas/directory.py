@@ -39,7 +39,7 @@ async def take_in(folder: Path, registrar: Registrar) -> None:
         except SchemaRefused as exc:
             place = f" at {exc.path}" if exc.path else ""
             _log.warning("schemas: %s is not taken: %s%s", path, exc.message, place)
-        except StorageError as exc:
+        except (StorageError, ValueError, RecursionError) as exc:
             _log.warning("schemas: %s is not registered: %s", path, exc)
         else:
             ref = done.version.ref if done.version else path.stem

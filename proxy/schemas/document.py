@@ -16,6 +16,7 @@ MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_NODES = 5000
 MAX_PATTERN_CHARACTERS = 1000
+MAX_INDEX_DIGITS = 9
 
 REFERENCES = ("$ref", "$dynamicRef", "$recursiveRef")
 BY_NAME = frozenset(
@@ -187,11 +188,18 @@ def at(value: Json, fragment: str) -> Json:
         name = step.replace("~1", "/").replace("~0", "~")
         if isinstance(value, dict) and name in value:
             value = value[name]
-        elif isinstance(value, list) and name.isdecimal() and int(name) < len(value):
-            value = value[int(name)]
+        elif isinstance(value, list) and (index := _index(name)) < len(value):
+            value = value[index]
         else:
             return None
     return value
+
+
+def _index(step: str) -> int:
+    """Return the index that a step of a pointer is, past all lists if it is none."""
+    if not step.isdecimal() or len(step) > MAX_INDEX_DIGITS:
+        return MAX_NODES
+    return int(step)
 
 
 def _own_base(schema: dict[str, Json], base: str) -> str:

@@ -18,14 +18,14 @@ _OPENING = re.compile(r"[{\[]")
 _LANGUAGE = re.compile(r"[ \t]*[\w+.-]*[ \t]*\r?\n")
 
 
-def arguments(text: str) -> Json:
+def arguments(text: str, *, ended: bool = True) -> Json:
     """Return the value of a call's arguments; none at all are an empty object.
 
     Servers send "" for a call of a function without parameters; where some are
-    required, the schema says so.
+    required, the schema says so. In a call that has not `ended` they are missing.
     Raises: as `strict.read`.
     """
-    return strict.read(text) if text.strip() else {}
+    return strict.read(text) if text.strip() or not ended else {}
 
 
 def content(text: str, *, ended: bool = True) -> Json:

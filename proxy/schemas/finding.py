@@ -71,8 +71,7 @@ def _judged(
 def _no_json(case: Case, error: strict.NotJson) -> Found:
     if not case.kept:
         return Found("unchecked", "not_kept")
-    more_than_whole = error.behind and case.slot.kind == "call"
-    if not case.ended and not more_than_whole:
+    if not case.ended and not (error.behind and case.slot.kind == "call"):
         return Found("truncated")
     return Found("invalid", faults=(Fault("", "", str(error)),))
 
@@ -82,5 +81,5 @@ def _value(case: Case) -> Json:
     if slot.kind == "missing":
         raise strict.NotJson(f"The tool {slot.tool} was to be called and was not.", 0)
     if slot.kind == "call":
-        return extract.arguments(slot.text)
+        return extract.arguments(slot.text, ended=case.ended)
     return extract.content(slot.text, ended=case.ended)

@@ -12,6 +12,11 @@ Kind: TypeAlias = Literal["text", "call", "refusal", "missing"]
 
 CUT_SHORT = frozenset({"length", "content_filter", "max_tokens", "max_output_tokens"})
 
+WORKED_ON = frozenset({"queued", "in_progress"})
+"""States of a Response that is made in the background."""
+
+NOT_ENDED = WORKED_ON | {"incomplete", "failed", "cancelled"}
+
 
 class Slot(Struct, frozen=True):
     """One place: a JSON pointer into the answer, and what stands there.
@@ -90,7 +95,7 @@ def _response(answer: dict[str, Json]) -> Part:
                 slots += _part(f"{at}/content/{number}", part)
         elif item.get("type") == "function_call":
             slots += _call(at, item)
-    return Part("/output", answer.get("status") != "incomplete", tuple(slots))
+    return Part("/output", answer.get("status") not in NOT_ENDED, tuple(slots))
 
 
 def _part(at: str, part: dict[str, Json]) -> Iterator[Slot]:

@@ -1,11 +1,13 @@
 r"""Reads JSON of which every reader understands the same, and says what is not so.
 
 What `json.loads` lets pass is found here: a member that occurs twice (of which readers
-take the first, the last or none), NaN and Infinity, halves of surrogate pairs.
+take the first, the last or none), NaN and Infinity and what is read as that, halves of
+surrogate pairs.
 """
 
 import json
 from collections.abc import Iterator
+from math import isinf
 
 from storage.records import Fault, Json
 
@@ -56,10 +58,12 @@ class _Twice(dict[str, Json]):
 
 
 class _Constant:
-    """NaN or one of the infinities."""
+    """NaN, one of the infinities, or a number that reads as one of them."""
 
     def __init__(self, name: str) -> None:
-        self.name = name
+        self.fault = f"{name} is no number of JSON."
+        if name[-1].isdigit():
+            self.fault = f"{name[:20]} is larger than any number that readers know."
 
 
 def read(text: str) -> Json:
@@ -153,7 +157,7 @@ def _faults(value: Json, path: list[str | int]) -> Iterator[Fault]:
         if not _encodes(value):
             yield Fault(pointer(path), "", "Half of a surrogate pair stands alone.")
     elif isinstance(value, _Constant):
-        yield Fault(pointer(path), "", f"{value.name} is no number of JSON.")
+        yield Fault(pointer(path), "", value.fault)
     elif isinstance(value, list):
         for index, item in enumerate(value):
             yield from _faults(item, [*path, index])
@@ -204,5 +208,21 @@ def _no_constant(_: str) -> Json:
     raise _Doubt
 
 
-_STRICT = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
-_MARKING = json.JSONDecoder(object_pairs_hook=_marked, parse_constant=_Constant)
+def _finite(digits: str) -> Json:
+    number = float(digits)
+    if isinf(number):
+        raise _Doubt
+    return number
+
+
+def _marked_number(digits: str) -> Json:
+    number = float(digits)
+    return _Constant(digits) if isinf(number) else number
+
+
+_STRICT = json.JSONDecoder(
+    object_pairs_hook=_once, parse_constant=_no_constant, parse_float=_finite
+)
+_MARKING = json.JSONDecoder(
+    object_pairs_hook=_marked, parse_constant=_Constant, parse_float=_marked_number
+)

@@ -4,12 +4,12 @@ A small document can unfold to 2^n schemas, and one that refers to itself can ma
 of every level of an answer; jsonschema-rs can neither be stopped nor interrupted.
 """
 
-import re
-from math import inf, prod
+from math import inf
 
 from msgspec import Struct
 
 from proxy.schemas.document import REFERENCES, VALUES, Node, at, walk
+from proxy.schemas.patterns import compiling_us
 from storage.records import Json
 
 LIGHT_NODES = 2000
@@ -19,16 +19,17 @@ LIGHT_BYTES = 16 * 1024
 """Of a light document: reading it takes 1 ms."""
 
 LIGHT_PATTERNS = 16
-LIGHT_REPEATS = 200
-"""Copies that counts in a light pattern make of its parts: `.{1,5000}` takes 6 ms."""
-
-_COUNT = re.compile(r"\{(\d+)(?:,(\d*))?\}")
+LIGHT_PATTERN_CHARACTERS = 4000
+LIGHT_COMPILING_US = 2000
+"""Of all patterns of a light document together: `.{1,5000}` takes 6 ms."""
 
 _IN_PLACE = (
     "allOf", "anyOf", "contains", "dependencies", "dependentSchemas", "else", "if",
     "not", "oneOf", "patternProperties", "propertyNames", "then", "unevaluatedItems",
     "unevaluatedProperties",
 )  # fmt: skip
+
+_COUNTING = frozenset({"multipleOf", "uniqueItems"})
 
 _DEFINITIONS = frozenset({"$defs", "definitions"})
 
@@ -38,14 +39,16 @@ class Weight(Struct, frozen=True):
 
     Shapes: `nodes` counts the schemas with every reference followed, infinite where one
     leads back; `height` is the longest way through them, each taken once; `branches`
-    counts those that judge a value which another one judges as well.
+    counts those that judge a value which another one judges as well; `compiling_us` is
+    what all patterns take together; `counts` says that numbers are divided or compared.
     """
 
     nodes: float
     height: int
     branches: float = 0
     patterns: int = 0
-    long_patterns: bool = False
+    compiling_us: float = 0
+    counts: bool = False
 
     @property
     def recursive(self) -> bool:
@@ -58,7 +61,7 @@ class Weight(Struct, frozen=True):
         return (
             self.nodes <= LIGHT_NODES
             and self.patterns <= LIGHT_PATTERNS
-            and not self.long_patterns
+            and self.compiling_us <= LIGHT_COMPILING_US
         )
 
 
@@ -76,19 +79,22 @@ def weigh(schema: Json) -> Weight:
         return Weight(1, 1)
     nodes = list(walk(schema))
     patterns = [text for node in nodes for text in _patterns(node.schema)]
-    long_patterns = any(_repeats(text) > LIGHT_REPEATS for text in patterns)
+    compiling = _compiling_us(patterns)
+    counts = any(not _COUNTING.isdisjoint(node.schema) for node in nodes)
     scale = _Scale(schema, nodes)
     try:
         unfolded, height, branches = scale.weigh(schema)
     except RecursionError:  # a chain of hundreds of references
         unfolded, height, branches = inf, len(nodes), inf
-    return Weight(unfolded, height, branches, len(patterns), long_patterns)
+    return Weight(unfolded, height, branches, len(patterns), compiling, counts)
 
 
-def _repeats(pattern: str) -> int:
-    """Return how many copies counts inside of counts make at most."""
-    counts = _COUNT.findall(pattern)
-    return prod(int((most or least)[:6]) for least, most in counts)
+def _compiling_us(patterns: list[str]) -> float:
+    """Return what all patterns take; very many are not even looked at."""
+    characters = sum(map(len, patterns))
+    if characters > LIGHT_PATTERN_CHARACTERS:
+        return LIGHT_COMPILING_US + characters
+    return sum(map(compiling_us, patterns))
 
 
 def _patterns(schema: dict[str, Json]) -> list[str]:

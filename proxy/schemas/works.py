@@ -37,7 +37,10 @@ UNLISTED = Found(
 
 
 class Work(Struct, frozen=True):
-    """A case, its text apart: halves of surrogate pairs are no UTF-8."""
+    """A case, its text apart: halves of surrogate pairs are no UTF-8.
+
+    Shapes: the case's own slot has no text, and a tool's name as far as it encodes.
+    """
 
     case: Case
     text: bytes
@@ -58,7 +61,8 @@ def work(case: Case) -> Work:
     """Return a case as it is sent."""
     replace = msgspec.structs.replace
     text = case.slot.text.encode("utf-8", "surrogatepass")
-    return Work(replace(case, slot=replace(case.slot, text="")), text)
+    tool = case.slot.tool.encode("utf-8", "replace").decode()
+    return Work(replace(case, slot=replace(case.slot, text="", tool=tool)), text)
 
 
 def packed(message: Work | Word) -> bytes:

@@ -11,13 +11,14 @@ from tests.scripted_upstream import DONE, RawRequest, Wire, completion, delta
 from tests.wire.judging import (
     ALL,
     RIGHT,
+    TOOL,
     WRONG,
     asked,
     asking,
     registered,
     saying,
 )
-from tests.wire.scene import scene
+from tests.wire.scene import CHAT_PATH, scene
 
 pytestmark = pytest.mark.anyio
 
@@ -90,7 +91,8 @@ async def test_what_is_truncated_or_refused_passes(
 
 
 @pytest.mark.parametrize(
-    ("said", "verdict"), [(RIGHT[:5], "truncated"), (WRONG, "invalid")]
+    ("said", "verdict"),
+    [(RIGHT[:5], "truncated"), (RIGHT, "valid"), (WRONG, "invalid")],
 )
 async def test_a_held_stream_that_breaks_off_is_the_upstreams_error(
     tmp_path: Path, said: str, verdict: str
@@ -103,8 +105,8 @@ async def test_a_held_stream_that_breaks_off_is_the_upstreams_error(
 
     async with scene(tmp_path, script) as it:
         status, headers, _ = await asked(it, asking(stream=True))
-        assert (502, verdict) == (status, headers["x-spiritsafe-verdict"])
-        assert "upstream_truncated" == headers["x-spiritsafe-error"]
+        assert (502, "upstream_truncated") == (status, headers["x-spiritsafe-error"])
+        assert "x-spiritsafe-verdict" not in headers  # the error is no such answer
         kept = await it.one()
         assert ("incomplete", verdict) == (kept.row.state, kept.row.verdict)
 
@@ -136,3 +138,43 @@ async def test_what_is_too_long_to_be_held_passes_as_it_comes(
         assert ("incomplete", "too_large") == (kept.row.state, kept.row.reason)
         (judged,) = kept.judgements
         assert ("unchecked", "not_kept") == (judged.verdict, judged.reason)
+
+
+@pytest.mark.parametrize(
+    "body", [b"<html>", b'{"choices":[]}', b'{"choices":[7]}', b""]
+)
+async def test_an_answer_with_nothing_to_read_is_invalid(
+    tmp_path: Path, body: bytes
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair", attempts=1)
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(body)
+
+    async with scene(tmp_path, script) as it:
+        for path in (CHAT_PATH, "/v1/responses"):
+            status, headers, data = await asked(it, asking(input="how?"), path=path)
+            assert (502, "invalid") == (status, headers["x-spiritsafe-verdict"])
+            assert "2" == headers["x-spiritsafe-attempts"]
+            (fault,) = json.loads(data)["error"]["faults"]
+            assert ("", True) == (fault["at"], "JSON" in fault["message"])
+
+
+async def test_what_cannot_be_read_here_passes(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="enforce")
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        head = b"HTTP/1.1 200 OK\r\ncontent-encoding: odd\r\ncontent-length: 4\r\n\r\n"
+        await wire.send(head + b"what")
+
+    async with scene(tmp_path, script) as it:
+        assert 200 == (await asked(it, asking()))[0]
+        assert (await it.one()).row.verdict is None
+
+
+async def test_where_only_calls_are_judged_an_empty_answer_passes(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path, saying("")) as it:
+        assert 200 == (await asked(it, asking(tools=[TOOL])))[0]
+        assert (await it.one()).row.verdict is None

@@ -74,7 +74,6 @@ async def test_a_schema_that_the_request_carries_is_judged_by(
         (asking(tools=[TOOL]), completion(WRONG)),
         (asking(tools=[TOOL]), calling(WRONG, name="another")),
         (asking(response_format={"type": "json_object"}), completion(WRONG)),
-        (asking(response_format=FORMAT), b"no answer at all"),
     ],
 )
 async def test_what_no_schema_concerns_has_no_verdict(
@@ -88,6 +87,17 @@ async def test_what_no_schema_concerns_has_no_verdict(
         assert "x-spiritsafe-verdict" not in headers
         kept = await it.one()
         assert (None, None, ()) == (kept.row.schema, kept.row.verdict, kept.judgements)
+
+
+async def test_no_answer_at_all_is_invalid_where_json_was_due(tmp_path: Path) -> None:
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(b"no answer at all")
+
+    async with scene(tmp_path, script) as it:
+        status, _, data = await asked(it, asking(response_format=FORMAT))
+        assert (200, b"no answer at all") == (status, data)
+        kept = (await it.one()).row
+        assert ("invalid", "") == (kept.verdict, kept.error_path)
 
 
 async def test_bodies_in_a_coding_are_judged_too(tmp_path: Path) -> None:

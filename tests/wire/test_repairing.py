@@ -98,7 +98,10 @@ async def test_a_call_is_asked_for_again_by_its_tool_message(tmp_path: Path) -> 
         assert "/price" in told["content"]
 
 
-async def test_a_failure_of_an_attempt_is_the_answer(tmp_path: Path) -> None:
+@pytest.mark.parametrize("pieces", [False, True])
+async def test_a_failure_of_an_attempt_is_the_answer(
+    tmp_path: Path, *, pieces: bool
+) -> None:
     await registered(tmp_path / "s.db", ALL, policy="repair")
     said = []
 
@@ -106,6 +109,9 @@ async def test_a_failure_of_an_attempt_is_the_answer(tmp_path: Path) -> None:
         said.append(request)
         if len(said) == 1:
             await wire.answer(completion(WRONG))
+        elif pieces:
+            await wire.send(b"HTTP/1.1 429 No\r\ncontent-length: 33\r\n\r\n")
+            await wire.trickle(b'{"error":{"message":"slow down"}}', size_bytes=11)
         else:
             await wire.answer(b'{"error":{"message":"slow down"}}', status=429)
 
@@ -113,6 +119,8 @@ async def test_a_failure_of_an_attempt_is_the_answer(tmp_path: Path) -> None:
         status, headers, data = await asked(it, asking(), "idempotency-key: one")
         assert (429, b'{"error":{"message":"slow down"}}') == (status, data)
         assert "2" == headers["x-spiritsafe-attempts"]
+        assert 3 == json.loads(headers["x-spiritsafe-usage"])["prompt_tokens"]
+        assert "x-spiritsafe-verdict" not in headers
         assert [True, False] == ["idempotency-key" in each.headers for each in said]
 
 
@@ -138,6 +146,35 @@ async def test_nobody_is_asked_again_once_the_client_has_left(
         kept = await it.settled()
         assert before == len(it.upstream.requests) == len(kept)
         assert "client_left" in kept[-1].flags
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("before", [1, 2])
+async def test_nobody_is_asked_again_once_the_client_has_sent_fin(
+    tmp_path: Path, before: int, *, stream: bool
+) -> None:
+    """It may have left. Where it has not, it gets what `enforce` gives."""
+    await registered(tmp_path / "s.db", ALL, policy="repair", attempts=5)
+    asked_last, go = asyncio.Event(), asyncio.Event()
+    wrong = saying(WRONG)
+
+    async def script(request: RawRequest, wire: Wire) -> None:
+        if len(it.upstream.requests) == before:
+            asked_last.set()
+            await go.wait()
+        await wrong(request, wire)
+
+    async with scene(tmp_path, script) as it, it.client() as client:
+        await client.post(CHAT_PATH, asking(stream=stream))
+        await asked_last.wait()
+        client.writer.write_eof()
+        await it.accounts()
+        go.set()
+        status, headers = await client.head()
+        assert (502, str(before)) == (status, headers["x-spiritsafe-attempts"])
+        kept = await it.settled()
+        assert before == len(it.upstream.requests) == len(kept)
+        assert ("enforced",) == kept[-1].flags
 
 
 @pytest.mark.parametrize(
@@ -176,6 +213,19 @@ async def test_who_leaves_during_the_commit_has_nothing_asked_again(
         (kept,) = await it.settled()
         assert 1 == len(it.upstream.requests)
         assert ("asked_again",) == kept.flags
+
+
+async def test_fin_during_the_commit_gives_what_enforce_gives(tmp_path: Path) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair")
+    async with scene(tmp_path, saying(WRONG)) as it, it.client() as client:
+        with locked(it.db):
+            await client.post(CHAT_PATH, asking())
+            await it.something_waits()
+            client.writer.write_eof()
+            await it.accounts()
+        status, headers = await client.head()
+        assert (502, "invalid") == (status, headers["x-spiritsafe-verdict"])
+        assert 1 == len(it.upstream.requests)
 
 
 def once(then: Script) -> Script:

@@ -6,15 +6,21 @@ import json
 import os
 import signal
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
 
 from proxy.schemas import aside
+from proxy.schemas import compile as compiling
+from proxy.schemas.admit import admit
+from proxy.schemas.cases import Case
+from proxy.schemas.finding import Found
 from proxy.schemas.judge import Judge, Question
+from proxy.schemas.weight import Weight
 from storage.records import Json, Judgement
 from tests.proxy.schemas.hostile import SLOW_PATTERNS, TREE, chain, fan, nested
-from tests.proxy.schemas.questions import FORMAT, bound, chat, say
+from tests.proxy.schemas.questions import FORMAT, bound, call, chat, say
 
 pytestmark = pytest.mark.anyio
 
@@ -55,6 +61,66 @@ async def test_s44_what_unfolds_without_end_is_unchecked(
         assert process_of(judge) is None  # killed
         judge._aside._limit_s = 20
         assert "valid" == (await answered(judge, fan(12), '"a"')).verdict
+
+
+def carrying(schema: Json, text: str) -> Question:
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema}}
+    return chat(say(text), response_format=form)
+
+
+async def test_clients_own_schemas_keep_no_registered_one() -> None:
+    async with judging(LIMIT_S) as judge, asyncio.TaskGroup() as tasks:
+        await answered(judge, TREE, "{}")
+        hostile = [
+            tasks.create_task(judge.ask(carrying(fan(40 + n), '"a"'))) for n in range(5)
+        ]
+        await asyncio.sleep(0)
+        for _ in range(10):
+            assert "valid" == (await answered(judge, TREE, "{}")).verdict
+        assert not any(one.done() for one in hostile)
+
+
+async def test_projects_take_turns() -> None:
+    def of(project: str, schema: Json, text: str) -> Question:
+        return msgspec.structs.replace(carrying(schema, text), project=project)
+
+    async with judging(LIMIT_S) as judge, asyncio.TaskGroup() as tasks:
+        hostile = [
+            tasks.create_task(judge.ask(of("one", fan(40 + n), '"a"')))
+            for n in range(8)
+        ]
+        await asyncio.sleep(0)
+        (one,) = await judge.ask(of("other", TREE, "{}"))
+        assert "valid" == one.verdict
+        assert 1 >= sum(one.done() for one in hostile)
+
+
+async def test_a_clients_schema_that_took_too_long_is_left_alone_for_a_while(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asking = carrying(fan(40), '"a"')
+    async with judging(LIMIT_S) as judge:
+        started: list[bytes] = []
+        ask = judge._aside_for_carried._ask
+
+        async def counted(case: Case) -> Found:
+            started.append(case.slot.text.encode())
+            return await ask(case)
+
+        monkeypatch.setattr(judge._aside_for_carried, "_ask", counted)
+        async with asyncio.TaskGroup() as tasks:
+            for _ in range(3):
+                tasks.create_task(judge.ask(asking))
+        (one,) = await judge.ask(asking)
+        assert ("unchecked", "took_too_long") == (one.verdict, one.reason)
+        assert [b'"a"'] == started
+        monkeypatch.setattr(aside, "REMEMBERED_S", 0)
+        other = carrying(fan(41), '"a"')
+        await judge.ask(other)
+        await judge.ask(other)
+        assert 3 == len(started)
+        (one,) = await judge.ask(carrying(TREE, "{}"))
+        assert "valid" == one.verdict
 
 
 async def test_many_heavy_parts_of_an_answer_share_the_time_of_one() -> None:
@@ -136,11 +202,119 @@ async def test_a_number_of_many_digits_is_unchecked() -> None:
         assert ("unchecked", "too_large") == (one.verdict, one.reason)
 
 
+async def test_an_answer_has_few_schemas_compiled_on_the_event_loop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Ten of 10 kB: three here, the others in the process; then three more here."""
+    here: list[Json] = []
+
+    class Counted(compiling.Compiled):
+        def __init__(self, schema: Json, weight: Weight | None = None) -> None:
+            here.append(schema)
+            super().__init__(schema, weight)
+
+    monkeypatch.setattr(compiling, "Compiled", Counted)
+    tools, calls = [], []
+    for number in range(10):
+        names = {f"a{number}_{n}": {"type": "string"} for n in range(300)}
+        function = {"name": f"t{number}", "parameters": {"properties": names}}
+        tools.append({"type": "function", "function": function})
+        calls += call("{}", f"t{number}")["tool_calls"]
+    question = chat(say(None, tool_calls=calls), tools=tools)
+    async with judging() as judge:
+        for compiled in (3, 6):
+            judgements = await judge.ask(question)
+            assert ["valid"] * 10 == [one.verdict for one in judgements]
+            assert compiled == len(here)
+
+
+async def test_an_answer_has_little_judged_on_the_event_loop() -> None:
+    names = {f"a{n}": {"type": "string"} for n in range(100)}
+    question = chat(*[say(json.dumps({"a": "b" * 5000}))] * 4)
+    question = msgspec.structs.replace(question, bound=(bound({"properties": names}),))
+    async with judging() as judge:
+        await judge.ask(
+            msgspec.structs.replace(
+                question, answer={"choices": question.answer["choices"][:3]}
+            )
+        )
+        assert process_of(judge) is None
+        judgements = await judge.ask(question)
+        assert ["valid"] * 4 == [one.verdict for one in judgements]
+        assert process_of(judge) is not None
+
+
+async def test_schemas_are_found_in_a_large_request() -> None:
+    form = chat(say('{"x": 1}'), **FORMAT, prompt="p" * 100_000)
+    async with judging() as judge:
+        (one,) = await judge.ask(form)
+        assert "valid" == one.verdict
+
+
+@pytest.mark.parametrize("keyword", [{"multipleOf": 7}, {"uniqueItems": True}])
+async def test_numbers_of_many_digits_are_divided_and_compared_aside(
+    keyword: dict[str, Json],
+) -> None:
+    numbers = f"[{','.join(str(10**40 + n) for n in range(200))}]"
+    schema = {"items": keyword, **keyword}
+    async with judging() as judge:
+        await answered(judge, schema, "[1, 2, 3]")
+        assert process_of(judge) is None
+        await answered(judge, schema, numbers)
+        assert process_of(judge) is not None
+
+
 async def test_half_a_surrogate_pair_reaches_the_process_aside() -> None:
     async with judging() as judge:
         one = await answered(judge, TREE, '{"a": "\ud800"}')
         assert ("invalid", "/a") == (one.verdict, one.faults[0].at)
         assert process_of(judge) is not None
+
+
+async def test_a_tool_with_half_a_surrogate_pair_in_its_name_is_judged_aside() -> None:
+    question = chat(call('{"a": 1}', "\ud800"))
+    question = msgspec.structs.replace(question, bound=(bound(TREE),))
+    async with judging() as judge:
+        (one,) = await judge.ask(question)
+        assert ("invalid", "/a") == (one.verdict, one.faults[0].at)
+        assert process_of(judge) is not None
+
+
+async def test_what_lies_in_the_current_folder_is_not_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "proxy").mkdir()
+    (tmp_path / "proxy" / "__init__.py").write_text("raise SystemExit")
+    monkeypatch.chdir(tmp_path)
+    async with judging() as judge:
+        assert "valid" == (await answered(judge, TREE, "{}")).verdict
+    await admit("invoice", json.dumps(fan(16)).encode())
+
+
+async def test_a_process_that_does_not_start_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("sys.executable", "/bin/false")
+    async with judging() as judge:
+        for _ in range(2):
+            one = await answered(judge, TREE, "{}")
+            assert "unchecked" == one.verdict
+    assert ["schemas: the process for heavy cases does not start"] == caplog.messages
+
+
+def fails(_: Json) -> None:
+    raise RecursionError
+
+
+async def test_what_nobody_foresaw_leaves_its_case_unchecked_and_is_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with judging() as judge:
+        monkeypatch.setattr("proxy.schemas.compile.weigh", fails)
+        for text in ("1", "2"):
+            one = await answered(judge, {"not": {"const": text}}, text)
+            assert ("unchecked", "failed") == (one.verdict, one.reason)
+    assert 1 == len(caplog.records)
 
 
 async def test_ordinary_answers_are_judged_while_a_heavy_one_is() -> None:

@@ -27,6 +27,16 @@ def test_a_document_is_compiled_once_until_others_need_the_room() -> None:
     assert one is not compiled(compiler, b'{"type": "string"}')
 
 
+def test_what_takes_much_memory_lets_others_go() -> None:
+    compiler = Compiler(kept_bytes=1024 * 1024)
+    one = compiled(compiler, b'{"type": "string"}')
+    compiled(compiler, b'{"pattern": "^a{100}$"}')
+    assert one is compiled(compiler, b'{"type": "string"}')
+    heavy = compiled(compiler, b'{"pattern": "^a{5000}$"}')
+    assert heavy is compiled(compiler, b'{"pattern": "^a{5000}$"}')
+    assert one is not compiled(compiler, b'{"type": "string"}')
+
+
 @pytest.mark.parametrize("document", [b'{"type": 1}', b"7"])
 def test_a_refused_document_stays_refused(document: bytes) -> None:
     compiler = Compiler()

@@ -48,6 +48,24 @@ async def test_a_file_that_changes_is_a_new_version(tmp_path: Path) -> None:
         assert (OTHER, "directory") == (newest.document, newest.source)
 
 
+async def test_what_nobody_foresaw_in_a_file_stops_no_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with Recorder.open(tmp_path / "s.db", clock=clock) as recorder:
+        registrar = await Registrar.open(recorder, clock=clock)
+        beyond = {"prefixItems": [{}], "$ref": f"#/prefixItems/{'9' * 5000}"}
+        (tmp_path / "a.json").write_text(json.dumps(beyond))
+        (tmp_path / "b.json").write_bytes(ONE)
+        assert ["b@1"] == await taken(tmp_path, registrar)
+        (tmp_path / "b.json").write_bytes(OTHER)
+
+        def fails(_: object) -> None:
+            raise RecursionError
+
+        monkeypatch.setattr("proxy.schemas.admit.weigh", fails)
+        assert ["b@1"] == await taken(tmp_path, registrar)
+
+
 async def test_what_came_by_another_way_stays_until_the_file_changes(
     tmp_path: Path,
 ) -> None:

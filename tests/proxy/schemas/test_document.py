@@ -65,6 +65,15 @@ def test_what_is_no_reference_is_refused() -> None:
     refused(b'{"$id": "http://[x#a", "$ref": "y"}')
 
 
+@pytest.mark.parametrize("digits", [9, 10, 5000])
+def test_a_reference_to_an_item_past_all_lists_is_refused(digits: int) -> None:
+    reference = f"#/prefixItems/{'9' * digits}"
+    document = {"prefixItems": [{}], "items": {"$ref": reference}}
+    message, path = refused(dumped(document))
+    assert "refers to something that is not there." in message
+    assert "/items/$ref" == path
+
+
 def test_a_reference_to_no_anchor_is_refused() -> None:
     message, _ = refused(b'{"properties": {"a": {"$ref": "#x"}}}')
     assert "x" in message
@@ -146,7 +155,16 @@ def test_a_message_is_cut() -> None:
         (chain(1500, {}), False),
         ({"$defs": {"a": {"$anchor": "x"}}, "$ref": "#x"}, False),
         ({"pattern": "^.{1,5000}$"}, False),
-        ({"patternProperties": {r"(\w{1,20}){15}": {}}}, False),
+        ({"patternProperties": {r"(\w{1,99}){15}": {}}}, False),
+        ({"pattern": r"(\w{1,99}){1,99}"}, False),
+        ({"pattern": r"((((a{9}){9}){9}){9}){9}"}, False),
+        ({"pattern": r"\w" * 100}, False),  # 4 ms
+        ({"pattern": r"\p{L}{1,20}"}, False),  # 4 ms and a megabyte
+        ({"pattern": r"[^\p{L}]{20,}"}, False),
+        ({"items": [{"pattern": r"\d{1,99}"}] * 16}, False),
+        ({"pattern": r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?Z$"}, True),
+        ({"pattern": r"^[\p{L}\p{N} .-]{1,2}$"}, True),
+        ({"pattern": r"\{5000\}()"}, True),
         ({"pattern": r"^(\d{1,3}\.){3}\d{1,3}$"}, True),
         ({"properties": {f"p{n}": {"pattern": "a"} for n in range(17)}}, False),
         ({"properties": {f"p{n}": {"pattern": "a"} for n in range(16)}}, True),

@@ -86,6 +86,13 @@ def test_an_unsound_value_is_found_in_a_text(text: str) -> None:
             ],
         ),
         (
+            '{"n": [1e308, 1e999, -1E+400]}',
+            [
+                ("/n/1", "1e999 is larger than any number that readers know."),
+                ("/n/2", "-1E+400 is larger than any number that readers know."),
+            ],
+        ),
+        (
             '{"a": ["\\uD83D"], "\\udc00": 1}',
             [
                 ("/a/0", "Half of a surrogate pair stands alone."),

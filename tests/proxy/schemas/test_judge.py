@@ -3,7 +3,7 @@
 import msgspec
 import pytest
 
-from proxy.schemas.judge import Unknown, concerns, summary
+from proxy.schemas.judge import Unknown, summary
 from storage.records import Json
 from tests.proxy.schemas.questions import (
     FORMAT,
@@ -160,6 +160,7 @@ def test_a_refusing_part_of_a_response_is_refused() -> None:
         ('{"x": 1, "y', "truncated"),
         ('[{"x": 1}, {"x"', "truncated"),
         ('Like {"x": 1} and', "truncated"),
+        ('{"x": 1}\nAs you can', "truncated"),
         ("", "truncated"),
         ('{"x": 1}', "valid"),
         ('{"x": "1"}', "invalid"),
@@ -174,7 +175,12 @@ def test_what_was_cut_short_is_truncated_unless_its_json_is_whole(
 
 @pytest.mark.parametrize(
     ("arguments", "verdict"),
-    [('{"x": 1', "truncated"), ('{"x": 1}', "valid"), ('{"x": 1} {"x', "invalid")],
+    [
+        ("", "truncated"),
+        ('{"x": 1', "truncated"),
+        ('{"x": 1}', "valid"),
+        ('{"x": 1} {"x', "invalid"),
+    ],
 )
 def test_arguments_cut_short_are_truncated_unless_they_are_whole(
     arguments: str, verdict: str
@@ -185,6 +191,15 @@ def test_arguments_cut_short_are_truncated_unless_they_are_whole(
 
 def test_a_text_that_went_on_behind_its_json_and_was_cut_short_is_truncated() -> None:
     (one,) = judged(chat(say('{"x": 1} and'), finish_reason="length", **FORMAT))
+    assert "truncated" == one.verdict
+
+
+@pytest.mark.parametrize("status", ["queued", "in_progress"])
+def test_a_response_in_the_background_is_not_judged(status: str) -> None:
+    form = {"type": "json_schema", "name": "point", "schema": POINT}
+    asked = responses(status=status, background=True, text={"format": form})
+    assert () == judged(asked)
+    (one,) = judged(msgspec.structs.replace(asked, complete=False))  # it broke off
     assert "truncated" == one.verdict
 
 
@@ -224,9 +239,6 @@ def test_what_no_schema_concerns_is_not_judged() -> None:
     assert () == judged(chat(say("Hello.")))
     assert () == judged(chat(say("Hello."), **TOOLS))
     assert () == judged(chat(say("{}"), response_format={"type": "json_object"}))
-    assert not concerns(b'{"messages":[]}', ())
-    assert concerns(b'{"messages":[],"tools":[]}', ())
-    assert concerns(b"{}", (bound(POINT),))
 
 
 @pytest.mark.parametrize("text", [None, '{"x": 1}'])
@@ -252,10 +264,34 @@ def test_a_registered_schema_comes_before_the_one_of_the_request() -> None:
     assert [(CONTENT, "point@2", "header", "invalid")] == told(asked)
 
 
-def test_a_registered_schema_means_the_calls_where_there_is_no_text() -> None:
-    asked = chat(call('{"x": 1}'), **TOOLS)
+@pytest.mark.parametrize(
+    "request_",
+    [
+        TOOLS | {"tool_choice": {"type": "function", "function": {"name": "move"}}},
+        TOOLS | {"tool_choice": "required"},
+        {},  # as recorded answers are tried, which are read without their requests
+    ],
+)
+def test_a_registered_schema_means_the_call_that_was_to_be_the_answer(
+    request_: dict[str, Json],
+) -> None:
+    asked = chat(call('{"x": 1}'), **request_)
     asked = msgspec.structs.replace(asked, bound=(bound(POINT),))
     assert [(ARGUMENTS, "point@1", "tag", "valid")] == told(asked)
+
+
+@pytest.mark.parametrize("choice", ["auto", "required", {"name": "other"}])
+def test_a_registered_schema_leaves_calls_on_the_way_to_their_tools(
+    choice: Json,
+) -> None:
+    other = {"type": "function", "function": {"name": "other"}}
+    tools = [*TOOLS["tools"], other] if choice != "auto" else TOOLS["tools"]
+    asked = chat(call('{"x": 1}'), tools=tools, tool_choice=choice)
+    invoice = bound({"required": ["total"]}, "invoice@1", "header")
+    asked = msgspec.structs.replace(asked, bound=(invoice,))
+    assert [(ARGUMENTS, "move", "tool", "valid")] == told(asked)
+    asked = chat(call("{}", "other"), tools=tools, tool_choice="auto")
+    assert [] == told(msgspec.structs.replace(asked, bound=(invoice,)))
 
 
 def test_a_registered_schema_leaves_the_calls_beside_a_text_to_their_tools() -> None:
