@@ -95,6 +95,11 @@ class _Worker:
             return 0.0
         return now_s - since_s if at else 0.0  # a process that starts takes its time
 
+    @property
+    def stays_at(self) -> int:
+        """The number of the exchange that `stays_s` is about."""
+        return self._seen[0]
+
     def end(self) -> None:
         self.pipe.close()
         self.process.kill()
@@ -120,7 +125,7 @@ class _Spread:
                     yield self._received(busy[pipe])
             for worker in list(self._workers):
                 if worker.task is not None and worker.stays_s() > self._longest_s:
-                    yield self._give_up(worker, TOO_LONG)
+                    yield self._interrupted(worker)
 
     def close(self) -> None:
         for worker in self._workers:
@@ -151,6 +156,16 @@ class _Spread:
             return self._give_up(worker, death(code))
         worker.task = None
         return verdicts
+
+    def _interrupted(self, worker: _Worker) -> Verdicts:
+        """Give up the exchange that a process stays at, unless it just went on."""
+        task = worker.task
+        worker.end()
+        if task is None or worker.seat.value == worker.stays_at:
+            return self._give_up(worker, TOO_LONG)
+        self._workers.remove(worker)
+        self._again.append(task)
+        return Verdicts(Findings())
 
     def _give_up(self, worker: _Worker, found: Found) -> Verdicts:
         """End a process, and have the rest of its task done again."""

@@ -249,6 +249,30 @@ def test_what_ends_a_process_costs_one_exchange(
     assert {reason: 1} == findings.reasons
 
 
+def test_what_went_on_in_the_last_moment_is_not_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It stayed too long, and had ended its task when its process was ended."""
+    db = recorded(tmp_path / "a.db", answered(completion(content='{"n": 1}')))
+    found_late: list[int] = []
+
+    def late(worker: Any) -> float:
+        if found_late:
+            return 0.0
+        found_late.append(worker.process.pid)
+        worker._seen = (1, 0.0)
+        worker.seat.value = 0
+        return 99.0
+
+    monkeypatch.setattr("proxy.schemas.spread._LOOK_EVERY_S", 0.01)
+    monkeypatch.setattr("proxy.schemas.spread._Worker.stays_s", late)
+    findings = Findings()
+    with closing(spread(Job(db, bound({})), [(1, 1)], workers=1)) as found:
+        for verdicts in found:
+            findings.merge(verdicts.findings)
+    assert {"valid": 1} == findings.verdicts
+
+
 def test_judgements_are_kept_some_at_a_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
