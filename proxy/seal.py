@@ -122,6 +122,7 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
         state=state,
         reason=reason,
         status=tape.status,
+        schema=None,  # which was meant was noted: which judged it says the judge
         first_token_at=None if first_us is None else tape.created_at + first_us,
         ended_at=ending.at,
         own_us=ending.own_us,

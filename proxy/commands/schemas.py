@@ -28,7 +28,7 @@ from proxy.schemas.registry import Registry
 from proxy.stitch.values import read_json
 from storage import registry
 from storage.registering import Entry
-from storage.schemas import Binding
+from storage.schemas import Binding, Rule
 
 
 def add(
@@ -164,6 +164,11 @@ def _changed(db: Path | None, entry: Entry, done: str, *, as_json: bool) -> None
         printing.write_json(binding_json(its))
     else:
         printing.say(_sentence(its, done))
+        if done == "bound" and its.rule == Rule():
+            printing.tell(
+                "no rule was given, so this is all traffic: "
+                f"'spiritsafe schema unbind {its.id}' ends it"
+            )
 
 
 def _sentence(its: Binding, done: str) -> str:

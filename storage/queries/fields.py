@@ -73,7 +73,7 @@ _ALL = (
     Field("target", "text", "path and query as sent", (_c.target,)),
     Field("verdict", "text", "the worst of its last check", (_c.verdict,)),
     Field("schema", "text", "of that verdict, as NAME@VERSION", (_c.schema,)),
-    Field("error_path", "text", "first broken; error:/PATH too", (_c.error_path,)),
+    Field("error_path", "text", 'first broken; or error:/PATH, ""', (_c.error_path,)),
     Field("project", "project", "whose key sent it", (_c.project,)),
     Field("tag", "tag", "tag.KEY:VALUE"),
     Field("tool", "tool", "called by the answer"),

@@ -84,7 +84,8 @@ class Comparison(NamedTuple):
             if self.name == "after":
                 return self._term("created", ">=", when.start_at)
             return self._term("created", "<", when.start_at)
-        if self.name == "error" and self.value.text.startswith("/"):
+        text = self.value.text
+        if self.name == "error" and (not text or text.startswith("/")):
             return self._replace(name="error_path").node()
         field = field_of(self.name)
         if field is None or self.name in {TAG, "tag"}:
@@ -97,7 +98,7 @@ class Comparison(NamedTuple):
         if field.kind == "number":
             return self._term(self.name, self.operator, self._number())
         self._equal_only()
-        if not self.value.text and field.kind != "tag":  # which may be empty
+        if not self.value.text and not _may_be_empty(field):
             raise self._wrong(
                 f"the value is empty: 'not has:{self.name}' finds what has none"
             )
@@ -176,8 +177,7 @@ class Comparison(NamedTuple):
             return self._term(name, ">=", 0)
         if field.kind in {"id", "thread", "project"}:
             raise self._wrong(f"every exchange has one: 'has:{name}' asks nothing")
-        # A tag may be empty and still be there.
-        return self._term(name, "glob", "*" if field.kind == "tag" else "?*")
+        return self._term(name, "glob", "*" if _may_be_empty(field) else "?*")
 
     def _is(self, what: str) -> Node:
         self._equal_only()
@@ -215,3 +215,11 @@ class Comparison(NamedTuple):
 
     def _term(self, name: str, operator: Operator, value: str | int) -> Term:
         return Term(name, operator, value, self.column)
+
+
+def _may_be_empty(field: Field) -> bool:
+    """Return whether a field may be empty and still be there.
+
+    The path of a fault of the whole value is (RFC 6901 §5).
+    """
+    return field.kind == "tag" or field.name == "error_path"

@@ -100,6 +100,17 @@ async def test_no_answer_at_all_is_invalid_where_json_was_due(tmp_path: Path) ->
         assert ("invalid", "") == (kept.verdict, kept.error_path)
 
 
+async def test_an_error_of_the_upstreams_has_no_schema(tmp_path: Path) -> None:
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(b'{"error": {}}', status=500)
+
+    await registered(tmp_path / "s.db")
+    async with scene(tmp_path, script) as it:
+        assert 500 == (await asked(it, CHAT, "x-spiritsafe-schema: invoice"))[0]
+        row = (await it.one()).row
+        assert (None, None) == (row.schema, row.verdict)
+
+
 async def test_bodies_in_a_coding_are_judged_too(tmp_path: Path) -> None:
     coded = gzip.compress(completion(WRONG))
 

@@ -70,6 +70,17 @@ def test_counts_rate_and_places_are_told_and_nothing_is_touched(db: Path) -> Non
     assert before == verdicts(db)
 
 
+def test_faults_of_a_whole_value_are_found(db: Path) -> None:
+    """In no other exchange: of most is no fault, and `error_path` is null."""
+    reported(db, "--apply")
+    for text in ('error:""', 'error_path:""'):
+        found = out("list", text, "--json", "--db", db).splitlines()
+        assert [("invalid", "")] == [
+            (row["verdict"], row["error_path"]) for row in map(json.loads, found)
+        ]
+    assert 2 == len(out("list", "has:error_path", "--json", "--db", db).splitlines())
+
+
 def test_a_person_gets_the_same_in_words(db: Path) -> None:
     told = out("schema", "test", "invoice", "--where", "tag.name:invalid", "--db", db)
     assert "invoice@2: 1 of 1 exchanges judged; 0.0% of valid and invalid" in told

@@ -64,6 +64,17 @@ def test_a_schema_comes_on_stdin(db: Path) -> None:
     assert b"copy@1\n" == done.stdout
 
 
+def test_who_binds_without_a_rule_is_told_that_it_is_all_traffic(
+    db: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schemas.bind(db, {"schema": "invoice"}, tags=[])
+    told = capsys.readouterr()
+    assert "bound: 1, invoice to everything, observe\n" == told.out
+    assert "all traffic: 'spiritsafe schema unbind 1' ends it" in told.err
+    schemas.bind(db, {"schema": "invoice", "tool": "save"}, tags=[])
+    assert "" == capsys.readouterr().err
+
+
 def test_bindings_are_listed_moved_and_ended(db: Path) -> None:
     rule = ("--model", "gpt-4o*", "--tag", "task=x", "--format-name", "Invoice")
     made = schema(db, "bind", "invoice", *rule, "--policy", "repair", "--attempts", "3")
