@@ -86,7 +86,7 @@ async def cut_clean(self: Relay, failure: Refusal | None) -> None:
     await self.release()
 
 
-def judge_well(*_: object, **__: object) -> tuple[State, None]:
+def state_well(*_: object, **__: object) -> tuple[State, None]:
     """Call every exchange complete."""
     return "complete", None
 
@@ -199,7 +199,7 @@ def append_nothing(_: Spool, frames: Sequence[Frame]) -> list[bool]:
 BUGS: dict[str, tuple[object, str, object]] = {
     "early": (Recorder, "keep", keep_early),
     "clean end": (Relay, "cut", cut_clean),
-    "all complete": (seal, "judge", judge_well),
+    "all complete": (seal, "state_of", state_well),
     "changed answer": (Relay, "_pass", pass_changed),
     "changed request": (splice, "edit", edit_numbers),
     "sent again": (Upstream, "send", send_again),
@@ -227,6 +227,7 @@ def seed(bug: str) -> None:
     if bug == "early":
         seed("late")  # a slow disk, so that a kill hits the moment
     owner, name, instead = BUGS[bug]
+    getattr(owner, name)  # what is not there cannot be broken
     setattr(owner, name, instead)
 
 
