@@ -87,9 +87,9 @@ class Program(NamedTuple):
         return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def program(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Program]:
-    """Serve in front of the real upstream, on a free port, into a fresh file."""
+    """Serve in front of the real upstream, on a free port, into a file for one module."""
     upstream = os.environ.get("E2E_UPSTREAM")
     if upstream is None:
         pytest.fail("no upstream: run 'make e2e', which starts one")
