@@ -9,6 +9,7 @@ from proxy.inject import MAX_PAIRS
 from proxy.schemas.traits import FINGERPRINT_DIGITS
 from storage import schemas
 from storage.records import Endpoint
+from storage.registering import Entry
 from storage.schemas import REF, Policy
 
 MOST_ATTEMPTS = 10
@@ -52,6 +53,18 @@ class NewBinding(Taken):
         """The rule, as it is kept."""
         names = schemas.Rule.__struct_fields__
         return schemas.Rule(**{name: getattr(self, name) for name in names})
+
+    @property
+    def entry(self) -> Entry:
+        """The change that makes it."""
+        return Entry(
+            do="bind",
+            schema=self.schema_name,
+            rule=self.rule,
+            policy=self.policy,
+            attempts=self.attempts,
+            position=self.position,
+        )
 
 
 class Place(Taken):

@@ -75,15 +75,7 @@ class Registering:
         """Bind a schema to what a rule chooses."""
         admitted(request, visitor)
         asked = await body(request, registered.NewBinding)
-        entry = Entry(
-            do="bind",
-            schema=asked.schema_name,
-            rule=asked.rule,
-            policy=asked.policy,
-            attempts=asked.attempts,
-            position=asked.position,
-        )
-        done = await self._registrar.enter(entry)
+        done = await self._registrar.enter(asked.entry)
         return Json(write_json(binding_json(_sure(done.binding))))
 
     async def move(self, request: Request, visitor: Visitor) -> Json:

@@ -123,15 +123,7 @@ def bind(
         first = exc.errors(include_url=False)[0]
         flag = str(first["loc"][0]).replace("_", "-")
         raise WrongUse(f"--{flag}: {first['msg']}") from exc
-    entry = Entry(
-        do="bind",
-        schema=new.schema_name,
-        rule=new.rule,
-        policy=new.policy,
-        attempts=new.attempts,
-        position=new.position,
-    )
-    _changed(db, entry, "bound", as_json=as_json)
+    _changed(db, new.entry, "bound", as_json=as_json)
 
 
 def unbind(db: Path | None, number: int, *, as_json: bool = False) -> None:
