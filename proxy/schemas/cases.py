@@ -107,7 +107,7 @@ def _choose(
     asked = content or forced
     if asked:
         yield from ((slot, asked) for slot in refusals)
-    if content:
+    if content and not refusals:  # what is said beside one is no answer
         yield from ((slot, content) for slot in texts)
     for slot in calls:
         chosen = _of_call(slot.tool, bound, carries, texts=bool(texts))

@@ -74,6 +74,7 @@ async def test_a_valid_answer_passes_byte_for_byte(
     [
         ({"finish_reason": "length", "message": {"content": RIGHT[:5]}}, "truncated"),
         ({"message": {"content": None, "refusal": "no"}}, "refused"),
+        ({"message": {"content": "I cannot.", "refusal": "no"}}, "refused"),
     ],
 )
 async def test_what_is_truncated_or_refused_passes(

@@ -134,6 +134,7 @@ def test_a_text_completion_is_judged_by_registered_schemas() -> None:
     ("message", "asked"),
     [
         (say(None, refusal="I would rather not."), FORMAT),
+        (say("I would rather not.", refusal="No."), FORMAT),
         (
             say(None, refusal="No."),
             TOOLS | {"tool_choice": {"type": "function", "function": {"name": "move"}}},
@@ -146,11 +147,12 @@ def test_a_refusal_is_refused(message: dict[str, Json], asked: Json) -> None:
 
 
 def test_a_refusing_part_of_a_response_is_refused() -> None:
-    part = {"type": "refusal", "refusal": "No."}
-    item = {"type": "message", "role": "assistant", "content": [part]}
+    parts = [{"type": "output_text", "text": "Well."}]
+    parts += [{"type": "refusal", "refusal": "No."}]
+    item = {"type": "message", "role": "assistant", "content": parts}
     form = {"type": "json_schema", "name": "point", "schema": POINT}
     (one,) = judged(responses(item, text={"format": form}))
-    assert ("/output/0/content/0/refusal", "refused") == (one.slot, one.verdict)
+    assert ("/output/0/content/1/refusal", "refused") == (one.slot, one.verdict)
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
