@@ -15,6 +15,7 @@ from tests.wire.judging import (
     WRONG,
     asked,
     asking,
+    followed,
     registered,
     saying,
 )
@@ -53,7 +54,7 @@ async def test_an_invalid_answer_becomes_an_error_that_says_where(
             kept.row.state,
             kept.row.verdict,
         )
-        assert "enforced" in kept.flags
+        assert ["enforced"] == followed(kept)
         assert WRONG[8:] in kept.answer.decode().replace("\\", "")
 
 
