@@ -26,7 +26,7 @@ from proxy.replay import Replayed, whole_body
 from proxy.rules import Plan
 from proxy.schemas.judge import Judge
 from proxy.schemas.registry import Registry
-from proxy.seal import Ending, is_short, measure, seal
+from proxy.seal import INLINE_BYTES, Ending, is_short, measure, seal
 from proxy.settings import Settings
 from proxy.tape import Tape
 from proxy.upstream.errors import UpstreamError, UpstreamTruncated
@@ -127,7 +127,8 @@ class Passage:
         relay = Relay(turn, send, self._tape, recorder=self._recorder)
         self._recorder.accept(self._tape.id)
         try:
-            await measure(self._tape)
+            if len(self._tape.request) > INLINE_BYTES:
+                await measure(self._tape)
             ending = await self._pass(relay, turn, asked)
             exchange = await self._sealed(ending, relay, turn)
             recorded = await self._keep(exchange)
@@ -149,7 +150,7 @@ class Passage:
     async def _pass(self, relay: Relay, turn: Turn, asked: Asked) -> Ending:
         """Ask and relay; return how that ended, the end of the answer still held."""
         reason: Reason | None = None
-        patience = Patience()
+        patience = Patience(turn.task)
         turn.when_left = lambda: self._client_left(patience)
         try:
             reply = await self._ask(asked)
@@ -276,7 +277,7 @@ class Passage:
                 stays=not turn.half_closed,
             )
             exchange = self._outcome.exchange
-        return await self._masked(exchange)
+        return exchange if self._masker is None else await self._masked(exchange)
 
     def _again(self, exchange: Exchange, turn: Turn, *, recorded: bool) -> Again | None:
         outcome, tape = self._outcome, self._tape
@@ -298,18 +299,11 @@ class Passage:
         """Wait until the exchange is committed; say whether it is (P2, P4)."""
         self._handed_over = True  # what is in the recorder's hands ends there, once
         self._meters.passed(exchange)
-        patience = Patience()
-        patience.lasts(self._settings.hold_timeout_s)
+        most_s = self._settings.hold_timeout_s
         try:
-            on_disk = await self._recorder.keep(exchange)
+            on_disk = await self._recorder.keep(exchange, most_s=most_s)
         except StorageFailed:
             return False
-        except asyncio.CancelledError:
-            if not patience.ran_out():
-                raise
-            return False
-        finally:
-            patience.end()
         return on_disk or self._settings.durability == "relaxed"
 
     async def _end(

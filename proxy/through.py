@@ -58,7 +58,7 @@ class Through:
         upstream = self._upstreams[route.upstream]
         self._meters.relayed[upstream.name] += 1
         started = False
-        patience = Patience()
+        patience = Patience(turn.task)
         turn.when_left = lambda: patience.lasts(0)
         try:
             reply = await upstream.send(

@@ -4,7 +4,7 @@ It builds the ASGI scope from the request line as it was sent, tells a turn when
 client leaves, and keeps going when the client only closes its sending half.
 """
 
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn._types import HTTPScope
@@ -104,7 +104,8 @@ class Connection(HttpToolsProtocol):
         body = None if known is None else known.body(data)
         if known is None or body is None:
             return False
-        turn = self._turn(known.scope_for(len(body)), keep_alive=True)
+        scope = known.scope_for(len(body))
+        turn = self._turn(scope, keep_alive=True, notes=known.notes)
         turn.query = known.query
         turn.take_in(body)
         turn.more_body = False
@@ -117,7 +118,7 @@ class Connection(HttpToolsProtocol):
         if self._head_bytes or self._deaf or self._upgrades or name is None:
             return
         if turn.keep_alive and not turn.waiting_for_100_continue:
-            self._known = Repeat.of(data, name, turn.scope, turn.query) or self._known
+            self._known = Repeat.of(data, name, turn) or self._known
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -289,17 +290,20 @@ class Connection(HttpToolsProtocol):
         if self._upgrades:
             return
         keep_alive = version == "1.1" and self.parser.should_keep_alive()
-        turn = self._turn(self.scope, keep_alive=keep_alive)
+        turn = self._turn(self.scope, keep_alive=keep_alive, notes={})
         turn.waiting_for_100_continue = self.expect_100_continue
         if b"?" in self.url:
             turn.query = self.scope["query_string"]
         self._serve(turn)
 
-    def _turn(self, scope: HTTPScope, *, keep_alive: bool) -> Turn:
+    def _turn(
+        self, scope: HTTPScope, *, keep_alive: bool, notes: dict[object, Any]
+    ) -> Turn:
         return Turn(
             scope,
             self.transport,
             self.flow,
+            notes=notes,
             keep_alive=keep_alive,
             on_response=self.on_response_complete,
         )
@@ -309,11 +313,16 @@ class Connection(HttpToolsProtocol):
         turn.scope["extensions"] = {"spiritsafe": turn}  # type: ignore[dict-item]  # an object, by the extension's own terms
         before, self.cycle = self.cycle, turn
         if before is None or before.response_complete:
-            self._start_asgi_task(turn, self.app)
+            self._start(turn)
         else:
             self.flow.pause_reading()
             self._ahead.append(before)
             self.pipeline.appendleft((turn, self.app))
+
+    def _start(self, turn: Turn) -> None:
+        turn.task = task = self.loop.create_task(turn.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
 
     def on_message_complete(self) -> None:
         """End the body; what comes next is a head."""
@@ -333,7 +342,8 @@ class Connection(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
-            self._start_asgi_task(*self.pipeline.pop())
+            turn, _ = self.pipeline.pop()
+            self._start(cast("Turn", turn))
 
     def _scope(self, version: str) -> HTTPScope:
         raw_path, _, query = self.url.partition(b"?")

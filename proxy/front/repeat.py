@@ -4,12 +4,13 @@ A client repeats its headers with every request, but for the length of the body.
 llhttp found in them once it would find again: the bytes between are digits only.
 """
 
-from typing import Self
+from typing import Any, Self
 
 import msgspec
 from uvicorn._types import HTTPScope
 
 from proxy.front.framing import LENGTH
+from proxy.front.turn import Turn
 
 MOST_HEAD_BYTES = 4096
 """Longer ones are not remembered: one is kept for each connection."""
@@ -20,7 +21,7 @@ class Repeat(msgspec.Struct, frozen=True):
 
     Shapes: `lead` and `tail` are bytes of the wire, the empty line included; `scope`
     and `headers` what was made of them, the length the header at `length_at`;
-    `query` is as a turn has it.
+    `query` and `notes` are as a turn has them.
     """
 
     lead: bytes
@@ -29,17 +30,16 @@ class Repeat(msgspec.Struct, frozen=True):
     headers: list[tuple[bytes, bytes]]
     length_at: int
     query: bytes | None
+    notes: dict[object, Any]
 
     @classmethod
-    def of(
-        cls, data: bytes, spelled: bytes, scope: HTTPScope, query: bytes | None
-    ) -> Self | None:
-        """Return the head that a whole request begins with, or None: not to be known.
+    def of(cls, data: bytes, spelled: bytes, turn: Turn) -> Self | None:
+        """Return the head that a request begins with, or None: it is not remembered.
 
-        Shapes: `data` is that request and nothing else, `spelled` the name of its
-        length as it was sent.
+        Shapes: `data` is what was read, all of that request and nothing else; `turn`
+        was made of it; `spelled` is the name of its length as it was sent.
         """
-        headers = list(scope["headers"])
+        headers = list(turn.scope["headers"])
         lengths = [at for at, (name, _) in enumerate(headers) if name == LENGTH]
         stop = data.find(b"\r\n\r\n") + 4
         if len(lengths) != 1 or stop > MOST_HEAD_BYTES:
@@ -53,10 +53,11 @@ class Repeat(msgspec.Struct, frozen=True):
         known = cls(
             data[: behind - len(digits)],
             data[behind:stop],
-            {**scope, "extensions": {}},
+            {**turn.scope, "extensions": {}},
             headers,
             lengths[0],
-            query,
+            turn.query,
+            turn.notes,
         )
         return known if known.body(data) is not None else None
 

@@ -12,7 +12,7 @@ import logging
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
 from uvicorn._types import (
     ASGIReceiveEvent,
@@ -66,11 +66,16 @@ class Lingering(Protocol):
 class Turn(RequestResponseCycle):
     """One request and our answer to it, as the application sees the client.
 
-    The application finds it in `scope["extensions"]["spiritsafe"]`.
+    The application finds it in `scope["extensions"]["spiritsafe"]`. What it notes in
+    `notes`, each unit under itself, follows from the request's head alone, its length
+    left out: the turns of a connection whose heads are the same share their notes.
     """
 
     query: bytes | None = None
     """What stands behind the target's first `?`; None where there is none."""
+
+    task: asyncio.Task[None]
+    """In which the application runs."""
 
     when_left: Callable[[], None] | None = None
     """Called once when the client closes its connection before the answer's end."""
@@ -105,12 +110,14 @@ class Turn(RequestResponseCycle):
         transport: asyncio.Transport,
         flow: FlowControl,
         *,
+        notes: dict[object, Any],
         keep_alive: bool,
         on_response: Callable[[], None],
     ) -> None:
         self.scope = scope
         self.transport = transport
         self.flow = flow
+        self.notes = notes
         self.keep_alive = keep_alive
         self.on_response = on_response
 
@@ -151,6 +158,20 @@ class Turn(RequestResponseCycle):
                 self.unread = bytearray(self.unread)  # which may grow in its place
             self.unread += piece
         self.stir()
+
+    def take(self) -> bytes | None:
+        """Return the request's body where all of it is here: then nobody has to wait.
+
+        None where it is not, and where there is more to tell: `receive` does.
+        """
+        if self.more_body or self.waiting_for_100_continue or self.late:
+            return None
+        if self.disconnected or self.response_complete:
+            return None
+        self.flow.resume_reading()
+        body, self.unread = bytes(self.unread), b""
+        self._news = False
+        return body
 
     def stir(self) -> None:
         """Wake the application where it waits for news of its client."""

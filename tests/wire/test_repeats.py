@@ -1,6 +1,7 @@
 """Clients that send one head again and again, and some that only seem to."""
 
 import asyncio
+import json
 import random
 import re
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from proxy.front.repeat import MOST_HEAD_BYTES
 from tests.scripted_upstream import RawRequest, Wire, completion
-from tests.wire.scene import scene
+from tests.wire.scene import CHAT_PATH, scene
 
 pytestmark = pytest.mark.anyio
 
@@ -134,3 +135,21 @@ async def test_expecting_to_be_told_to_go_on_is_met_each_time(tmp_path: Path) ->
             assert 100 == (await client.head())[0]
             await client.body((await client.head())[1])
             assert body == at.upstream.requests[-1].body
+
+
+async def test_what_a_head_asks_of_us_counts_for_its_own_requests(
+    tmp_path: Path,
+) -> None:
+    async with scene(tmp_path, plain) as at, at.client() as client:
+        asked = ["a=1", "a=1", "a=2", "a=1", "none", "none", "a=1"]
+        for number, tags in enumerate(asked):
+            body = b'{"model":"m","messages":[],"user":"%d"}' % 10**number
+            await client.post(CHAT_PATH, body, f"x-spiritsafe-tags: {tags}")
+            status, headers = await client.head()
+            await client.body(headers)
+            assert (400 if tags == "none" else 200) == status
+        kept = await at.settled()
+    good = [tags.partition("=")[2] for tags in asked if tags != "none"]
+    assert good == [it.row.tags["a"] for it in kept]
+    users = [str(10**at) for at, tags in enumerate(asked) if tags != "none"]
+    assert users == [json.loads(it.request)["user"] for it in kept]
