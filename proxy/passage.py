@@ -217,7 +217,7 @@ class Passage:
     async def _relay(self, relay: Relay, reply: Reply, patience: Patience) -> None:
         tape, stream = self._tape, reply.stream
         tape.let_go_of_sent()
-        tape.status, tape.headers = reply.status, reply.headers
+        tape.answered(reply.status, reply.headers)
         tape.recorded_headers = headers.recorded(tape.headers)
         content_type = tape.header(b"content-type").lower()
         relay.sse = content_type.startswith(b"text/event-stream")
