@@ -31,6 +31,7 @@ from proxy.settings import Settings
 from proxy.tape import Tape
 from proxy.upstream.errors import UpstreamError, UpstreamTruncated
 from proxy.upstream.reply import Reply
+from proxy.upstream.request import Lines
 from proxy.upstream.send import Upstream
 from proxy.upstream.stream import AnswerStream
 from storage.errors import StorageFailed
@@ -70,21 +71,17 @@ class Asked(NamedTuple):
     """What the client asked, as far as it goes on to the upstream.
 
     Shapes: `suffix` is the path after `/v1`, exactly as received, `query` what stood
-    behind the `?`, None where there was none; `headers` are all but the length.
+    behind the `?`, None where there was none; `lines` are all but the length.
     """
 
     method: str
     suffix: bytes
     query: bytes | None
-    headers: tuple[tuple[bytes, bytes], ...]
+    lines: Lines
 
     def anew(self) -> "Asked":
         """Return it for another body: no server may take it for the same request."""
-        return self._replace(
-            headers=tuple(
-                pair for pair in self.headers if pair[0] != b"idempotency-key"
-            )
-        )
+        return self._replace(lines=self.lines.without(b"idempotency-key"))
 
 
 class Again(NamedTuple):
@@ -208,7 +205,7 @@ class Passage:
             asked.method,
             asked.suffix,
             asked.query,
-            headers=[*asked.headers, (b"content-length", b"%d" % len(plan.body))],
+            lines=asked.lines,
             body=plan.body,
         )
         self._answered_ns = self._now_ns()

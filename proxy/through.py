@@ -15,6 +15,7 @@ from proxy.patience import Patience
 from proxy.targets import Route
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
+from proxy.upstream.request import Lines
 from proxy.upstream.send import Upstream
 
 
@@ -65,12 +66,14 @@ class Through:
                 scope["method"],
                 route.suffix,
                 turn.query,
-                headers=headers.to_upstream(
-                    scope["headers"],
-                    host=upstream.host,
-                    content_length=declared_length(scope),
-                    authorization=upstream.authorization,
-                    via=upstream.mark,
+                lines=Lines(
+                    headers.to_upstream(
+                        scope["headers"],
+                        host=upstream.host,
+                        content_length=declared_length(scope),
+                        authorization=upstream.authorization,
+                        via=upstream.mark,
+                    )
                 ),
                 body=body,
             )
