@@ -108,7 +108,7 @@ def _read(tape: Tape, exchange: Exchange, judging: Judging) -> dict[str, Json] |
     if not coded and not may_hold(judging, b"".join(tape.chunks)):
         return None
     whole = received(tape, ended_clean=exchange.state == "complete")
-    answer = assemble(tape.endpoint, **whole)
+    answer = assemble(tape.endpoint, whole)
     if _says_something(tape, answer):
         return answer
     if not tape.whole or _ends_empty(exchange, judging):

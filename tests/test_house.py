@@ -51,7 +51,7 @@ HOMES = {
 }
 
 PURE = re.compile(
-    "proxy/(answer|decode|headers|hosts|inject|prompt|redact|rules|schemas|splice|sse|"
+    "proxy/(additions|answer|decode|front/framing|headers|hosts|inject|prompt|redact|rules|schemas|splice|sse|"
     "strangers|stitch|tape|targets|terminal|validate|repair|stitch/.*|stored/(parameters|shapes)|"
     "schemas/(__init__|applying|carried|cases|document|extract|patterns|registry|slots|strict|traits)).py|"
     "distill/(pairs|chat|items|split|dedupe|preflight|formats/.*).py|"

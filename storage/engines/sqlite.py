@@ -168,6 +168,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
 
     Raises: as `storage.engines.migrate.version`; `sqlite3.Error`.
     """
+    _bind_as_they_are()
     connection = sqlite3.connect(path, isolation_level=None, timeout=_BUSY_S)
     try:
         version(connection)
@@ -178,6 +179,17 @@ def open_writer(path: Path) -> sqlite3.Connection:
         connection.close()
         raise
     return connection
+
+
+def _bind_as_they_are() -> None:
+    """Have `sqlite3` find an adapter of bytes and None, which gives back the same.
+
+    Python 3.11 looks for one at each value that it binds, and where there is none makes
+    an `AttributeError` that nobody sees: half of the cost of such a value. Later ones
+    make none. What is derived from bytes is bound as without this.
+    """
+    sqlite3.register_adapter(bytes, bytes.__bytes__)
+    sqlite3.register_adapter(type(None), {None: None}.__getitem__)
 
 
 def _refuse_older(number: int) -> None:
