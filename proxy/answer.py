@@ -4,7 +4,7 @@ Never raises on what an upstream sent; what could not be read is flagged.
 """
 
 from collections.abc import Sequence
-from typing import TypedDict, Unpack
+from typing import NamedTuple
 
 import msgspec
 
@@ -27,7 +27,7 @@ SNIFFED_BYTES = 64
 EVENT_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 
 
-class Received(TypedDict):
+class Received(NamedTuple):
     """What is known of an answer once it ended.
 
     Shapes: the header values are empty where there was no such header; `chunks` are the
@@ -44,7 +44,7 @@ class Received(TypedDict):
     ended_clean: bool
 
 
-def read_answer(endpoint: Endpoint, **received: Unpack[Received]) -> Answer:
+def read_answer(endpoint: Endpoint, received: Received) -> Answer:
     """Return what the record tells of an answer.
 
     Shapes: flags are `undecoded=…`, `decode_error`, `bomb`, `unparsed` (the body),
@@ -54,13 +54,13 @@ def read_answer(endpoint: Endpoint, **received: Unpack[Received]) -> Answer:
     quick = QUICK.get(endpoint)
     if (
         quick is not None
-        and received["status"] == 200
-        and not received["asked_stream"]
-        and not received["content_encoding"]
+        and received.status == 200
+        and not received.asked_stream
+        and not received.content_encoding
     ):
-        chunks = received["chunks"]
+        chunks = received.chunks
         body = chunks[0] if len(chunks) == 1 else b"".join(chunks)
-        answer = quick(body, complete=received["ended_clean"])
+        answer = quick(body, complete=received.ended_clean)
         if answer is not None:
             return answer
     try:
@@ -69,9 +69,7 @@ def read_answer(endpoint: Endpoint, **received: Unpack[Received]) -> Answer:
         return Answer(flags=("unparsed",))
 
 
-def assemble(
-    endpoint: Endpoint, **received: Unpack[Received]
-) -> dict[str, Json] | None:
+def assemble(endpoint: Endpoint, received: Received) -> dict[str, Json] | None:
     """Return the ChatCompletion, Response, text_completion or list of embeddings.
 
     Shapes: None where the answer spells no such object; what arrived of it where the
@@ -86,14 +84,14 @@ def assemble(
 
 def _read(endpoint: Endpoint, received: Received) -> Stitched:
     """Return the object that the answer spells, and its flags."""
-    chunks, times_us = received["chunks"], received["times_us"]
-    refused_whole = received["status"] >= 400 and received["ended_clean"]
+    chunks, times_us = received.chunks, received.times_us
+    refused_whole = received.status >= 400 and received.ended_clean
     coding_flag = None
-    if received["content_encoding"]:
-        decoded = decode(b"".join(chunks), received["content_encoding"])
+    if received.content_encoding:
+        decoded = decode(b"".join(chunks), received.content_encoding)
         coding_flag = decoded.flag
         if coding_flag is not None and coding_flag != "decode_error":
-            return Stitched({}, received["ended_clean"], None, (coding_flag,))
+            return Stitched({}, received.ended_clean, None, (coding_flag,))
         # Decoding joins the chunks, so nothing is known of when an event came.
         chunks, times_us = (decoded.data,), (0,)
     streamed = _is_stream(
@@ -104,14 +102,14 @@ def _read(endpoint: Endpoint, received: Received) -> Stitched:
     else:
         stitched = _read_object(endpoint, received, b"".join(chunks))
     flags = stitched.flags if coding_flag is None else (coding_flag, *stitched.flags)
-    if streamed != received["asked_stream"] and received["status"] < 400:
+    if streamed != received.asked_stream and received.status < 400:
         flags = (*flags, "streamed_unasked" if streamed else "not_streamed")
     return Stitched(
         stitched.whole,
         stitched.complete or refused_whole,
         stitched.error,
         flags,
-        None if received["content_encoding"] else stitched.first_token_us,
+        None if received.content_encoding else stitched.first_token_us,
     )
 
 
@@ -125,9 +123,9 @@ def _is_stream(received: Received, head: bytes) -> bool:
         return False
     if head.startswith(EVENT_STARTS):
         return True
-    content_type = received["content_type"].lower()
+    content_type = received.content_type.lower()
     return b"event-stream" in content_type or (
-        received["asked_stream"] and not content_type
+        received.asked_stream and not content_type
     )
 
 
@@ -142,7 +140,7 @@ def _read_events(
     for chunk, seen_us in zip(chunks, times_us, strict=True):
         cut += events.feed(chunk, seen_us=seen_us)
     cut += events.close()
-    stitched = stitch(endpoint, cut, ended_clean=received["ended_clean"])
+    stitched = stitch(endpoint, cut, ended_clean=received.ended_clean)
     flags = stitched.flags
     if events.oversized_count:
         flags = (*flags, "oversized_event")
@@ -159,12 +157,12 @@ def _read_object(endpoint: Endpoint, received: Received, body: bytes) -> Stitche
         error = None
         if value.get("error"):
             error = write_json(value["error"])
-        elif received["status"] >= 400:
+        elif received.status >= 400:
             error = write_json(value)  # some endpoints leave the wrapper out
     except (ValueError, RecursionError):
         return Stitched({}, complete=False, flags=("unparsed",))
     whole = isinstance(value.get(MEMBERS[endpoint]), list)
-    return Stitched(value, whole and received["ended_clean"], error)
+    return Stitched(value, whole and received.ended_clean, error)
 
 
 __all__ = ["Answer", "Received", "assemble", "read_answer"]

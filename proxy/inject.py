@@ -19,6 +19,9 @@ MAX_PAIRS = 16
 MAX_KEY_CHARACTERS = 64
 MAX_VALUE_CHARACTERS = 512
 
+LOOKED_AT = frozenset({"store", "metadata"})
+"""The members that what is added depends on; where there are none it repeats."""
+
 # Where an error body names a member (wire.md 1.4). `input` and `ctx`, which FastAPI
 # adds, repeat the request and so name nothing.
 _SAYING = frozenset({"message", "msg", "param", "detail", "error", "errors", "title"})

@@ -10,6 +10,10 @@ from storage.records import Endpoint
 from storage.writable import writable
 
 PREVIEW_CHARACTERS = 300
+TEXT = ord('"')
+"""What `kind` tells of a string."""
+
+_ARRAY = ord("[")
 
 # Beyond these the preview stays empty: a million elements would hold the loop for
 # 150 ms (2026-11-21, J-14). Commas bound the number of elements from above.
@@ -58,13 +62,13 @@ def preview(endpoint: Endpoint, members: Mapping[str, msgspec.Raw]) -> str:
     asked = members.get(_ASKED[endpoint])
     if asked is None:
         return ""
-    kind = _kind(asked)
-    if kind == b'"':
+    begins = kind(asked)
+    if begins == TEXT:
         return text(asked)
-    if kind != b"[" or _is_large(asked):
+    if begins != _ARRAY or _is_large(asked):
         return ""
     for element in reversed(_ELEMENTS.decode(asked)):
-        if _kind(element) == b'"':
+        if kind(element) == TEXT:
             return text(element)
         message = _message(element)
         if message is not None and message.role == "user":
@@ -78,11 +82,14 @@ def text(raw: bytes | msgspec.Raw) -> str:
     >>> text(b'"a \\ud83d\\ude00 and a lone \\ud800"')
     'a 😀 and a lone ?'
     """
-    view = memoryview(raw)
-    cut = len(view) > _ENOUGH_BYTES
-    said = _decode(bytes(view[:_ENOUGH_BYTES]) + b'"' if cut else raw)
-    if said is None or (cut and len(said) < PREVIEW_CHARACTERS):
-        said = _decode_start(view)
+    if len(raw) <= _ENOUGH_BYTES:
+        said = _decode(raw)
+    else:
+        said = _decode(bytes(memoryview(raw)[:_ENOUGH_BYTES]) + b'"')
+        if said is not None and len(said) < PREVIEW_CHARACTERS:
+            said = None
+    if said is None:
+        said = _decode_start(memoryview(raw))
     return said[:PREVIEW_CHARACTERS]
 
 
@@ -100,9 +107,9 @@ def _decode_start(view: memoryview) -> str:
     return writable(found)
 
 
-def _kind(raw: msgspec.Raw) -> bytes:
+def kind(raw: msgspec.Raw) -> int:
     """Return the first byte of a JSON text, which tells what it is."""
-    return bytes(memoryview(raw)[:1])
+    return memoryview(raw)[0]
 
 
 def _is_large(raw: msgspec.Raw) -> bool:
@@ -120,15 +127,15 @@ def _message(element: msgspec.Raw) -> _Message | None:
 
 
 def _content(raw: msgspec.Raw) -> str:
-    kind = _kind(raw)
-    if kind == b'"':
+    begins = kind(raw)
+    if begins == TEXT:
         return text(raw)
     words: list[str] = []
-    for element in _ELEMENTS.decode(raw) if kind == b"[" else []:
+    for element in _ELEMENTS.decode(raw) if begins == _ARRAY else []:
         try:
             part = _PART.decode(element)
         except (msgspec.DecodeError, UnicodeDecodeError):
             continue
-        if part.type in _TEXT_PARTS and _kind(part.text) == b'"':
+        if part.type in _TEXT_PARTS and kind(part.text) == TEXT:
             words.append(text(part.text))
     return " ".join(words)[:PREVIEW_CHARACTERS]

@@ -1,6 +1,6 @@
 """Reads the answer of a kept exchange again: its bytes, its text, its object."""
 
-from proxy.answer import assemble
+from proxy.answer import Received, assemble
 from proxy.decode import decode
 from storage.answers import Answered
 from storage.assemble import Kept, Row
@@ -18,13 +18,15 @@ def spelled(
     """Return the object that the bytes of a row's answer spell."""
     return assemble(
         row.endpoint,
-        status=row.status,
-        content_type=_header(headers, b"content-type"),
-        content_encoding=_header(headers, b"content-encoding"),
-        asked_stream=bool(row.streamed),
-        chunks=(answer,),
-        times_us=(0,),
-        ended_clean=row.state == "complete",
+        Received(
+            status=row.status,
+            content_type=_header(headers, b"content-type"),
+            content_encoding=_header(headers, b"content-encoding"),
+            asked_stream=bool(row.streamed),
+            chunks=(answer,),
+            times_us=(0,),
+            ended_clean=row.state == "complete",
+        ),
     )
 
 

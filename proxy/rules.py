@@ -5,6 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy import headers, inject, prompt, splice
+from proxy.additions import Asked, decide
 from proxy.decode import decode
 from proxy.hosts import Accepts
 from proxy.schemas.applying import Judging, carried, judging
@@ -16,9 +17,9 @@ from storage.records import CONVERSATION, Edit, Endpoint
 KEY_BYTES = 16
 """From here on a key is no word that bodies hold by chance."""
 
-_IDENTITY = Edit(where="header", member="accept-encoding", value="identity")
 _NAME_BYTES = 1024  # a model or an id beyond this is none
 _NOTHING = Registry()
+_OBJECT = ord("{")
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -73,27 +74,29 @@ def plan(
     endpoint: Endpoint = route.endpoint or "chat"
     members = _members(control, body)
     values = members.values
-    injection = inject.inject(
-        values,
-        endpoint=endpoint,
-        header_tags=control.tags,
-        default_tags=settings.tags,
-        accepts=accepts,
-        mode=upstream.inject if control.record else "off",
+    made = decide(
+        members,
+        Asked(
+            endpoint,
+            tuple(control.tags.items()),
+            tuple(settings.tags.items()),
+            accepts,
+            mode=upstream.inject if control.record else "off",
+            identity=control.identity,
+        ),
     )
-    sets, flags = _without_doubt(injection, members.doubt)
     opted_out = settings.respect_opt_out and inject.opted_out(values, endpoint)
     kept = control.record and not opted_out
     return Plan(
-        body=splice.edit(body, members, sets) if sets else body,
+        body=made.onto(body, members),
         record=control.record,
         content_kept=kept,
         identity=control.identity,
-        edits=_edits(sets, identity=control.identity),
-        added=frozenset(sets),
-        tags=injection.tags,
-        dropped_tags=injection.dropped_tags,
-        flags=flags,
+        edits=made.edits,
+        added=made.added,
+        tags=made.tags,
+        dropped_tags=made.dropped_tags,
+        flags=made.flags,
         schema=control.schema,
         streamed=_is_true(values.get("stream")),
         model_asked=_name(values.get("model")),
@@ -101,9 +104,7 @@ def plan(
         previous_response_id=_before(values.get("previous_response_id")),
         conversation=_conversation(values.get("conversation")),
         retry_count=control.retry_count,
-        judging=_judging(
-            route, control, values, tags=injection.tags, registry=registry
-        ),
+        judging=_judging(route, control, values, tags=made.tags, registry=registry),
     )
 
 
@@ -145,15 +146,6 @@ def _decoded(control: headers.Control, body: bytes) -> bytes:
     return undone.data if undone.flag is None else b""
 
 
-def _without_doubt(
-    injection: inject.Injection, doubt: str | None
-) -> tuple[Mapping[str, bytes], tuple[str, ...]]:
-    """Return what to set in the body and the flags; nothing is set in doubt."""
-    if doubt is None or not injection.sets:
-        return injection.sets, injection.flags
-    return {}, (*injection.flags, f"edit_skipped={doubt}")
-
-
 def guarded(plan: Plan, body: bytes, key: bytes | None) -> Plan:
     """Return the plan, without the content where it holds the caller's key (P5)."""
     if not holds(body, key):
@@ -176,16 +168,6 @@ def _is_json(media_type: bytes) -> bool:
     return not media_type or b"json" in media_type.lower()
 
 
-def _edits(sets: Mapping[str, bytes], *, identity: bool) -> tuple[Edit, ...]:
-    edits = [
-        Edit(where="body", member=name, value=text.decode())
-        for name, text in sets.items()
-    ]
-    if identity:
-        edits.append(_IDENTITY)
-    return tuple(edits)
-
-
 def _is_true(raw: msgspec.Raw | None) -> bool:
     return raw is not None and bytes(raw) == b"true"
 
@@ -198,15 +180,12 @@ def _before(raw: msgspec.Raw | None) -> str:
 
 def _conversation(raw: msgspec.Raw | None) -> str:
     """Return the id of a conversation, which is said bare or in an object."""
-    if raw is not None and bytes(raw)[:1] == b"{":
+    if raw is not None and prompt.kind(raw) == _OBJECT:
         return _name(splice.read(bytes(raw)).values.get("id"))
     return _name(raw)
 
 
 def _name(raw: msgspec.Raw | None) -> str:
-    if raw is None:
+    if raw is None or len(raw) > _NAME_BYTES or prompt.kind(raw) != prompt.TEXT:
         return ""
-    spelled = bytes(raw)
-    if spelled[:1] != b'"' or len(spelled) > _NAME_BYTES:
-        return ""
-    return prompt.text(spelled)
+    return prompt.text(raw)

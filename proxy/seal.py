@@ -148,7 +148,7 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
 
 def read_tape(tape: Tape, *, ended_clean: bool) -> Answer:
     """Return what the record tells of the answer on a tape."""
-    return read_answer(tape.endpoint, **received(tape, ended_clean=ended_clean))
+    return read_answer(tape.endpoint, received(tape, ended_clean=ended_clean))
 
 
 def received(tape: Tape, *, ended_clean: bool) -> Received:

@@ -18,6 +18,7 @@ from storage.records import Edit
 # member in large objects (2026-11-21), so this many block the loop for 4 ms (J-14).
 MAX_MEMBERS = 4096
 _SMALLEST_MEMBER_BYTES = len(b'"":0,')
+_FEW_BYTES = MAX_MEMBERS * _SMALLEST_MEMBER_BYTES  # no longer body has too many
 
 _SPACE = rb"[ \t\n\r]*+"
 _KEY = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
@@ -70,8 +71,10 @@ _DOUBTS: dict[type[Exception], str] = {
     msgspec.ValidationError: "not_object",
     msgspec.DecodeError: "not_json",
 }
+_RAISED = tuple(_DOUBTS)
 
 _DECODER = msgspec.json.Decoder(dict[_Key, msgspec.Raw], dec_hook=_to_key)
+_PLAIN = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
 def read(body: bytes) -> Members:
@@ -80,8 +83,12 @@ def read(body: bytes) -> Members:
     Never raises, whatever the bytes are.
     """
     try:
+        if len(body) <= _FEW_BYTES:
+            values = _PLAIN.decode(body)
+            if _are_all(values, body):
+                return Members(values)
         pairs = _decode(body)
-    except tuple(_DOUBTS) as exc:
+    except _RAISED as exc:
         return Members({}, _DOUBTS[type(exc)])
     values = {key.text: value for key, value in pairs.items()}
     if len(values) < len(pairs):
@@ -94,19 +101,28 @@ def edit(body: bytes, members: Members, sets: Mapping[str, bytes]) -> bytes:
 
     Shapes: `members` is `read(body)` without a doubt; `sets` maps names to JSON texts.
     """
-    fresh = [
-        orjson.dumps(name) + b":" + text
-        for name, text in sets.items()
-        if name not in members.values
-    ]
+    values = members.values
+    fresh = {name: text for name, text in sets.items() if name not in values}
     if len(fresh) < len(sets):
-        body = _replace(body, members.values, sets)
-    if not fresh:
+        body = _replace(body, values, sets)
+    return insert(body, members, spell(fresh))
+
+
+def spell(sets: Mapping[str, bytes]) -> bytes:
+    """Return members as they stand before others, each with a comma behind it."""
+    return b"".join(
+        [orjson.dumps(name) + b":" + text + b"," for name, text in sets.items()]
+    )
+
+
+def insert(body: bytes, members: Members, spelled: bytes) -> bytes:
+    """Return the body with new members, as `spell` writes them, before its own."""
+    if not spelled:
         return body
-    if members.values:
-        fresh.append(b"")  # a comma before the client's first member
+    if not members.values:
+        spelled = spelled[:-1]
     start = body.index(b"{") + 1
-    return b"".join((body[:start], b",".join(fresh), memoryview(body)[start:]))
+    return b"".join((body[:start], spelled, memoryview(body)[start:]))
 
 
 def apply(body: bytes, sets: Mapping[str, bytes]) -> Spliced:
@@ -129,8 +145,19 @@ def reapply(body: bytes, edits: Iterable[Edit]) -> bytes:
     return apply(body, sets).body
 
 
+def _are_all(values: Mapping[str, msgspec.Raw], body: bytes) -> bool:
+    """Return whether a body has surely no other members: no room is left for one.
+
+    Most are spelled without white space. Where a name stands twice only its last value
+    is here, and names are never longer than as they are spelled.
+    """
+    told = sum(map(len, values)) + sum(map(len, values.values()))
+    told += len(values) * len(b'"":,') + 1
+    return len(body) - told < _SMALLEST_MEMBER_BYTES
+
+
 def _decode(body: bytes) -> dict[_Key, msgspec.Raw]:
-    if len(body) <= MAX_MEMBERS * _SMALLEST_MEMBER_BYTES:
+    if len(body) <= _FEW_BYTES:
         return _DECODER.decode(body)
     count = 0
 

@@ -43,6 +43,7 @@ class Tape:
     __slots__ = (
         "_allowed_bytes",
         "_digest",
+        "_first_values",
         "_room",
         "_saved_bytes",
         "_saved_chunks",
@@ -105,6 +106,7 @@ class Tape:
         self.attempt = attempt
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
+        self._first_values: dict[bytes, bytes] = {}
         self.recorded_headers: HeaderPairs = ()
         self.chunks: list[bytes] = []
         self.times_us: list[int] = []
@@ -119,6 +121,11 @@ class Tape:
         self._saved_chunks = 0
         self._seam = b""
         self._digest = None if max_kept_bytes else hashlib.sha256()
+
+    def answered(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Note the head of the answer."""
+        self.status, self.headers = status, headers
+        self._first_values = {key.lower(): value for key, value in reversed(headers)}
 
     def add(self, chunk: bytes, now_ns: int) -> None:
         """Put one read of answer bytes onto the tape; beyond the limit only count it.
@@ -157,10 +164,7 @@ class Tape:
 
         Shapes: `name` in lower case.
         """
-        for key, value in self.headers:
-            if key.lower() == name:
-                return value
-        return b""
+        return self._first_values.get(name, b"")
 
     def forget_content(self) -> None:
         """Keep nothing of the content after all."""
@@ -225,6 +229,4 @@ def sizes_and_times(
     chunks: Sequence[bytes], times_us: Sequence[int]
 ) -> tuple[Chunk, ...]:
     """Return the sizes and times of chunks, in order."""
-    return tuple(
-        Chunk(len(chunk), after) for chunk, after in zip(chunks, times_us, strict=True)
-    )
+    return tuple(map(Chunk, map(len, chunks), times_us))

@@ -11,7 +11,7 @@ from storage.phrases import PHRASES
 DamagedFrame = zstandard.ZstdError
 
 RAW = b"\x00"
-ZSTD = b"\x01"  # as files before version 9 have it
+ZSTD = b"\x01"  # as files before version 10 have it
 PHRASED = b"\x02"  # zstd, after `PHRASES`
 
 # After the phrases level 1 packs each size from 0.4 to 6 kB as small as level 3 does

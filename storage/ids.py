@@ -18,20 +18,20 @@ class Ids:
     def __init__(self, clock_ns: Callable[[], int] = time.time_ns) -> None:
         self._clock_ns = clock_ns
         self._last = 0
-        self._pool = b""
-        self._at = 0
+        self._pool: list[int] = []
 
     def __call__(self) -> str:
         """Return the next id."""
         milliseconds, rest_ns = divmod(self._clock_ns(), 1_000_000)
-        stamp = max(milliseconds << 12 | rest_ns * 4096 // 1_000_000, self._last + 1)
+        stamp = milliseconds << 12 | rest_ns * 4096 // 1_000_000
+        if stamp <= self._last:
+            stamp = self._last + 1
         self._last = stamp
-        low = int.from_bytes(self._random()) >> 2 | 1 << 63
-        return f"ex_{stamp >> 12:012x}7{stamp & 0xFFF:03x}{low:016x}"
+        high = stamp >> 12 << 16 | 7 << 12 | stamp & 0xFFF
+        return f"ex_{high << 64 | 0b10 << 62 | self._random() >> 2:032x}"
 
-    def _random(self) -> bytes:
-        """Return eight random bytes; the kernel is asked for many at once."""
-        if self._at == len(self._pool):
-            self._pool, self._at = os.urandom(POOL_BYTES), 0
-        self._at += 8
-        return self._pool[self._at - 8 : self._at]
+    def _random(self) -> int:
+        """Return 64 random bits; the kernel is asked for many at once."""
+        if not self._pool:
+            self._pool = memoryview(os.urandom(POOL_BYTES)).cast("Q").tolist()
+        return self._pool.pop()

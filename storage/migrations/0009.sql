@@ -1,2 +1,3 @@
--- Bodies are packed against storage/phrases.py from here on. No table changes; a program
--- that does not know the phrases would take such a body for damaged.
+-- What followed from a verdict for the client: that stands in storage/tables.py.
+
+ALTER TABLE judgements ADD COLUMN followed TEXT DEFAULT '' NOT NULL;

@@ -15,7 +15,7 @@ from openai import AsyncOpenAI, BaseModel, OpenAI
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
-from proxy.answer import assemble
+from proxy.answer import Received, assemble
 from storage.assemble import Kept
 from storage.reading import open_library
 from tests.clients.upstream import openai_like
@@ -173,13 +173,15 @@ def spelled(kept: Kept) -> dict[str, Any]:
     headers = {name.lower(): value for name, value in kept.answer_headers}
     whole = assemble(
         kept.row.endpoint,
-        status=kept.row.status,
-        content_type=headers.get(b"content-type", b""),
-        content_encoding=headers.get(b"content-encoding", b""),
-        asked_stream=bool(kept.row.streamed),
-        chunks=list(pieces(kept)),
-        times_us=[chunk.after_us for chunk in kept.chunks],
-        ended_clean=kept.row.state == "complete",
+        Received(
+            status=kept.row.status,
+            content_type=headers.get(b"content-type", b""),
+            content_encoding=headers.get(b"content-encoding", b""),
+            asked_stream=bool(kept.row.streamed),
+            chunks=list(pieces(kept)),
+            times_us=[chunk.after_us for chunk in kept.chunks],
+            ended_clean=kept.row.state == "complete",
+        ),
     )
     assert whole is not None
     return whole

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from proxy import inject, splice
-from proxy.answer import read_answer
+from proxy.answer import Received, read_answer
 from proxy.hosts import Accepts
 from proxy.sse import Event, Events
 from proxy.terminal import Terminal
@@ -215,11 +215,13 @@ def test_no_answer_breaks_the_one_who_reads_it(pieces: list[bytes]) -> None:
         for endpoint in ("chat", "responses", "completions"):
             read_answer(
                 endpoint,
-                status=200,
-                content_type=kind,
-                content_encoding=b"",
-                asked_stream=kind.startswith(b"text"),
-                chunks=pieces,
-                times_us=list(range(len(pieces))),
-                ended_clean=True,
+                Received(
+                    status=200,
+                    content_type=kind,
+                    content_encoding=b"",
+                    asked_stream=kind.startswith(b"text"),
+                    chunks=pieces,
+                    times_us=list(range(len(pieces))),
+                    ended_clean=True,
+                ),
             )

@@ -74,8 +74,8 @@ def with_message(**members: Json) -> bytes:
 
 def both_ways(body: bytes, endpoint: Endpoint = "chat") -> Answer:
     """Return what both ways of reading a body agree on."""
-    answer = read_answer(endpoint, **received(body))
-    general = read_answer(endpoint, **received(body, asked_stream=True))
+    answer = read_answer(endpoint, received(body))
+    general = read_answer(endpoint, received(body, asked_stream=True))
     assert general.flags == ("not_streamed",)
     assert json.loads(dump([json.loads(m) for m in general.messages])) == [
         json.loads(m) for m in answer.messages

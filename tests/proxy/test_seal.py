@@ -57,6 +57,13 @@ def test_both_digests_are_told_whether_edited_or_not(sent: bytes) -> None:
     assert sha256(sent).digest() == made.sent_sha256
 
 
+def test_the_first_of_two_headers_counts_in_any_case() -> None:
+    made = tape(b"", b"")
+    made.answered(200, [(b"Content-Type", b"a"), (b"content-type", b"b"), (b"X", b"")])
+    assert (made.status, made.header(b"content-type")) == (200, b"a")
+    assert (made.header(b"x"), made.header(b"y")) == (b"", b"")
+
+
 @pytest.mark.parametrize(
     ("request_bytes", "chunks", "short"),
     [

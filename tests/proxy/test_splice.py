@@ -187,6 +187,21 @@ def test_j12_a_member_is_never_there_twice() -> None:
         assert expected == splice.apply(body, {"store": b"true"}).body
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"":0,"":0}',
+        b'{"a":1,"a":1}',
+        b'{"a":1,"":0,"":0}',
+        '{"é":1,"b":2,"é":1}'.encode(),
+        b'{"a" : 1, "a":1 }\n',
+    ],
+)
+def test_j01_the_shortest_second_member_is_seen(body: bytes) -> None:
+    """Whether a body has none is first told from its length."""
+    assert splice.read(body).doubt == "duplicate_member"
+
+
 def test_j13_an_escaped_spelling_is_the_same_member() -> None:
     body = rb'{"model":"a","m\u006fdel":"b"}'
     assert splice.apply(body, NEW).doubt == "duplicate_member"

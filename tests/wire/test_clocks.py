@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from itertools import count, cycle
 from pathlib import Path
+from uuid import RFC_4122, UUID
 
 import pytest
 
@@ -80,3 +81,5 @@ def test_f70_ids_only_grow(jump: str) -> None:
     ids = [new_id() for _ in range(2000)]
     assert ids == sorted(set(ids))
     assert {35} == {len(name) for name in ids}
+    read = [UUID(name.removeprefix("ex_")) for name in ids]
+    assert {(7, RFC_4122)} == {(one.version, one.variant) for one in read}

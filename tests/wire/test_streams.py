@@ -89,7 +89,7 @@ async def test_h71_f36_every_vector_passes_byte_for_byte_and_is_kept_as_it_came(
         reason = STATES.get(name)
         state = "incomplete" if reason else "complete"
         assert (name, state, reason) == (name, one.row.state, one.row.reason)
-        expected = read_answer(vectors.endpoint_of(name), **as_received([data]))
+        expected = read_answer(vectors.endpoint_of(name), as_received([data]))
         preview = PREVIEWS.get(name, expected.preview)
         assert (name, preview) == (name, one.row.answer_preview)
         assert expected.finish_reason == one.row.finish_reason, name

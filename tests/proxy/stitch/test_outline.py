@@ -95,7 +95,7 @@ def test_usage_may_ride_on_any_chunk() -> None:
         {"choices": [], "usage": {}},
     ]
     stream = framed(*map(dump, chunks), b"[DONE]")
-    answer = read_answer("chat", **streamed([stream]))
+    answer = read_answer("chat", streamed([stream]))
     assert answer.usage == Usage(prompt_tokens=5, completion_tokens=2)
 
 
@@ -114,7 +114,7 @@ def test_a_plain_response_shows_calls_and_refusals() -> None:
 
 
 def test_a_legacy_completion_is_told_by_its_text() -> None:
-    answer = read_answer("completions", **streamed([COMPLETIONS["legacy_text"]]))
+    answer = read_answer("completions", streamed([COMPLETIONS["legacy_text"]]))
     assert (answer.preview, answer.finish_reason) == ("Once", "length")
     assert (answer.messages, answer.complete) == ((), True)
     assert answer.usage == Usage(prompt_tokens=2, completion_tokens=2)
