@@ -135,7 +135,7 @@ def _members(control: headers.Control, body: bytes) -> splice.Members:
     if control.encoding not in {b"", b"identity"}:  # H-61: read, never edited
         return splice.Members(splice.read(_decoded(control, body)).values, "encoded")
     members = splice.read(body)
-    if members.doubt is None and not _is_json(control.media_type):
+    if members.doubt is None and not control.json:
         return splice.Members(members.values, "content_type")  # wire.md F.1
     return members
 
@@ -161,11 +161,6 @@ def guarded(plan: Plan, body: bytes, key: bytes | None) -> Plan:
 def holds(text: bytes, key: bytes | None) -> bool:
     """Return whether a text holds a caller's key; short ones are words like `none`."""
     return key is not None and len(key) >= KEY_BYTES and key in text
-
-
-def _is_json(media_type: bytes) -> bool:
-    """Return whether a content type, or none at all, lets the body be JSON."""
-    return not media_type or b"json" in media_type.lower()
 
 
 def _is_true(raw: msgspec.Raw | None) -> bool:

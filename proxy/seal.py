@@ -9,7 +9,7 @@ from proxy.answer import Answer, Received, read_answer
 from proxy.decode import decode
 from proxy.rules import holds
 from proxy.tape import Tape, sizes_and_times
-from storage.records import Exchange, Reason, State, Usage
+from storage.records import Exchange, Reason, State
 from storage.threads import message_key
 
 INLINE_BYTES = 64 * 1024
@@ -129,7 +129,7 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
         completion_id=answer.completion_id,
         model_served=answer.model,
         finish_reason=answer.finish_reason,
-        usage=answer.usage or Usage(),
+        usage=answer.usage,
         error=ending.error or answer.error,
         answer_preview=answer.preview if kept else "",
         answer_size=tape.size_bytes,
@@ -138,12 +138,12 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
         answer_sha256=tape.answer_sha256(answer_bytes) if kept else b"",
         chunks=sizes_and_times(tape.chunks, tape.times_us) if kept else (),
         answer_headers=tape.recorded_headers,
-        answer_keys=tuple(
-            key for key in map(message_key, answer.messages) if key is not None
-        )
-        if kept
-        else (),
+        answer_keys=_keys(answer) if kept else (),
     )
+
+
+def _keys(answer: Answer) -> tuple[bytes, ...]:
+    return tuple([key for key in map(message_key, answer.messages) if key is not None])
 
 
 def read_tape(tape: Tape, *, ended_clean: bool) -> Answer:
