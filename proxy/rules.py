@@ -26,17 +26,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All that is decided about a captured request before a byte goes upstream.
 
     Shapes: `body` is what goes upstream, the client's own object where nothing is
-    edited; `identity` and the rest of `edits` belong together; `added` names the body
-    members we set, for `inject.refusals`. Where `record` is false nothing is edited.
-    `judging` is None where no schema concerns the answer.
+    edited. Where `record` is false nothing is edited. `judging` is None where no schema
+    concerns the answer.
     """
 
     body: bytes
     record: bool
     content_kept: bool
-    identity: bool
     edits: tuple[Edit, ...]
-    added: frozenset[str]
     tags: dict[str, str]
     dropped_tags: tuple[str, ...]
     flags: tuple[str, ...]
@@ -48,6 +45,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     conversation: str = ""
     retry_count: int
     judging: Judging | None = None
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The body members that we set, for `inject.refusals`."""
+        return frozenset(its.member for its in self.edits if its.where == "body")
 
     @property
     def before(self) -> str:
@@ -91,9 +93,7 @@ def plan(
         body=made.onto(body, members),
         record=control.record,
         content_kept=kept,
-        identity=control.identity,
         edits=made.edits,
-        added=made.added,
         tags=made.tags,
         dropped_tags=made.dropped_tags,
         flags=made.flags,
