@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
 
@@ -83,9 +83,9 @@ class App:
         """What opening the file found of runs that did not end cleanly."""
         return self._recorder.report
 
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+    def __call__(self, scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         """Serve one request."""
-        await self._dispatch(scope, receive, send)
+        return self._dispatch(scope, receive, send)
 
     async def tunnel(self, head: UpgradeHead, client: Tunnel) -> None:
         """Serve one upgrade request."""

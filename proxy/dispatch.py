@@ -49,20 +49,15 @@ class Dispatch:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
-        try:
-            admit(scope["headers"], self._mark, version=scope["http_version"])
-            self._strangers.refuse(scope["headers"])
-            way = route(
-                scope["method"],
-                scope["raw_path"],
-                self._upstreams,
-                embeddings=self._embeddings,
-            )
-            if self._callers.issues_tokens and way.kind != "own":
-                self._refuse_unknown(scope, way)
-        except SpiritsafeError as exc:
-            await send_error(send, exc, CLOSE if isinstance(exc, HostError) else ())
-            return
+        notes = scope["extensions"]["spiritsafe"].notes
+        way: Route | None = notes.get(self)
+        if way is None:
+            try:
+                way = notes[self] = self._let_in(scope)
+            except SpiritsafeError as exc:
+                extra = CLOSE if isinstance(exc, HostError) else ()
+                await send_error(send, exc, extra)
+                return
         if scope["method"] == "OPTIONS" and way.kind == "relay" and here(scope):
             await send_options(send)
             return
@@ -82,6 +77,20 @@ class Dispatch:
                 await self._through(scope, receive, send, way)
         finally:
             self._under_way -= 1
+
+    def _let_in(self, scope: Scope) -> Route:
+        """Return where a request goes, if it may; raises what it is refused with."""
+        admit(scope["headers"], self._mark, version=scope["http_version"])
+        self._strangers.refuse(scope["headers"])
+        way = route(
+            scope["method"],
+            scope["raw_path"],
+            self._upstreams,
+            embeddings=self._embeddings,
+        )
+        if self._callers.issues_tokens and way.kind != "own":
+            self._refuse_unknown(scope, way)
+        return way
 
     def _goes_on(self, way: Route) -> bool:
         """Return whether a relayed request may name a response that our key opens."""

@@ -8,6 +8,7 @@ It puts the units in order and decides nothing about bodies or headers itself.
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
 import msgspec
 from starlette.types import Receive, Scope, Send
@@ -39,6 +40,17 @@ In one go 5 000 streams held up every event for 0.15 s, once a second (2026-11-2
 """
 
 
+class Known(NamedTuple):
+    """What follows from the head of a request, whatever its body.
+
+    Shapes: `target` is what is recorded of it, without keys.
+    """
+
+    head: Head
+    asked: Asked
+    target: str
+
+
 class Forward:
     """Takes in captured requests, and knows all that are under way."""
 
@@ -62,16 +74,19 @@ class Forward:
         self._new_id = new_id
         self._under_way: dict[str, Tape] = {}
 
-    async def __call__(
+    def __call__(
+        self, scope: Scope, receive: Receive, send: Send, route: Route
+    ) -> Awaitable[None]:
+        """Serve one request; raises nothing but cancellation."""
+        if scope["extensions"]["spiritsafe"].more_body:
+            return self._serve_sharing(scope, receive, send, route)
+        return self._serve(scope, receive, send, route)  # it is here, in one read
+
+    async def _serve_sharing(
         self, scope: Scope, receive: Receive, send: Send, route: Route
     ) -> None:
-        """Serve one request; raises nothing but cancellation."""
-        turn: Turn = scope["extensions"]["spiritsafe"]
-        if turn.more_body:
-            with Share(self._budgets.requests) as share:
-                await self._serve(scope, receive, send, route, share=share)
-        else:  # it is here already, in one read
-            await self._serve(scope, receive, send, route)
+        with Share(self._budgets.requests) as share:
+            await self._serve(scope, receive, send, route, share=share)
 
     async def _body(
         self, scope: Scope, receive: Receive, turn: Turn, share: Share | None
@@ -102,12 +117,17 @@ class Forward:
         turn.fin_is_leaving = not settings.finish_after_client_left_s
         upstream = self._upstreams[route.upstream]
         try:
-            body = await self._body(scope, receive, turn, share)
-            heads = self._heads[route.upstream]
-            head = heads.read(scope["headers"], scope["query_string"])
+            body = turn.take()
+            if body is None:
+                body = await self._body(scope, receive, turn, share)
+            elif len(body) > settings.max_request_bytes:
+                raise too_large(settings.max_request_bytes)
+            head, asked, target = self._known(scope, turn, route)
             plan = partial(self._plan, route, head, body)
             first = plan(upstream.accepts)
-            await self._refuse(first, head, route)
+            self._refuse_unstored(first, route)
+            if upstream.authorization is not None:
+                await self._refuse_foreigners(first, head, route)
         except ClientGone:
             return
         except SpiritsafeError as exc:
@@ -116,17 +136,14 @@ class Forward:
         if not first.record or route.kind != "captured":
             await self._through.whole(scope, send, route, body)
             return
-        tape = self._tape(
-            scope, turn, upstream, route, head=head, request=body, plan=first
-        )
+        tape = self._tape(target, upstream, route, head=head, request=body, plan=first)
         judging = first.judging
         del first  # the tape's alone: what is sent may be large
-        asked = Asked(scope["method"], route.suffix, turn.query, head.onward)
         again = await self._carry(tape, upstream, turn, send, plan=plan, asked=asked)
         while again is not None:  # the answer before is not to be had as it was
             plan = partial(self._plan, route, head, again.body, judging=judging)
             tape = self._tape(
-                *(scope, turn, upstream, route),
+                *(target, upstream, route),
                 head=head,
                 request=again.body,
                 plan=plan(upstream.accepts),
@@ -178,18 +195,34 @@ class Forward:
             made = msgspec.structs.replace(made, judging=judging)
         return rules.guarded(made, body, head.key)
 
-    async def _refuse(self, plan: rules.Plan, head: Head, route: Route) -> None:
-        """Raise where a request is not to be sent at all.
+    def _known(self, scope: Scope, turn: Turn, route: Route) -> Known:
+        """Return what follows from the head of a request, read once if it repeats.
 
-        `NotStoredError` where the operator wants it kept or not asked; `ValueRefused`
-        where our own key would go on from what another caller was answered.
+        Raises: `ControlError` where an `x-spiritsafe-…` header cannot be obeyed.
         """
+        known: Known | None = turn.notes.get(self)
+        if known is None:
+            heads = self._heads[route.upstream]
+            head = heads.read(scope["headers"], scope["query_string"])
+            asked = Asked(scope["method"], route.suffix, turn.query, head.onward)
+            target = redact.target(scope["raw_path"], turn.query)
+            known = turn.notes[self] = Known(head, asked, target)
+        return known
+
+    def _refuse_unstored(self, plan: rules.Plan, route: Route) -> None:
+        """Raise `NotStoredError` where the operator wants it kept or not asked."""
         settings, recorder = self._wiring.settings, self._wiring.recorder
         recorded = plan.record and route.kind == "captured"
         if recorded and settings.fails_closed and not recorder.stores:
             raise not_stored(low=recorder.low)
-        if self._upstreams[route.upstream].authorization is None:
-            return
+
+    async def _refuse_foreigners(
+        self, plan: rules.Plan, head: Head, route: Route
+    ) -> None:
+        """Raise `ValueRefused` where a request goes on from another caller's answer.
+
+        Our own key would open it.
+        """
         conversation, before = plan.conversation, plan.previous_response_id
         if conversation:
             await self._refuse_foreign(
@@ -200,8 +233,7 @@ class Forward:
 
     def _tape(
         self,
-        scope: Scope,
-        turn: Turn,
+        target: str,
         upstream: Upstream,
         route: Route,
         *,
@@ -217,7 +249,7 @@ class Forward:
             endpoint=route.endpoint or "chat",
             project=head.project,
             upstream=upstream.name,
-            target=redact.target(scope["raw_path"], turn.query),
+            target=target,
             request=request,
             request_headers=head.recorded,
             created_at=self._wiring.clock.wall_us(),

@@ -8,27 +8,28 @@ import msgspec
 
 from proxy import headers
 from proxy.callers import project_of
+from proxy.upstream.request import Lines
 from proxy.upstream.send import Upstream
 from storage.records import HeaderPairs
 
 MOST_HEADS = 512
 MOST_HEAD_BYTES = 4096
-"""Longer ones are not remembered: with the heads above, 2 MiB and a half at most."""
+"""Longer ones are not remembered: with the heads above, 5 MiB at most."""
 
 
 class Head(msgspec.Struct, frozen=True):
     """What follows from the headers of one request.
 
     Shapes: `key` is the caller's, in memory only, and `project` what it may read;
-    `recorded` and `onward` are the pairs for the record, which has the body's length
-    anyway, and for the upstream, whose body may have another.
+    `recorded` are the pairs for the record, which has the body's length anyway, and
+    `onward` the lines for the upstream, whose body may have another.
     """
 
     control: headers.Control
     key: bytes | None
     project: str
     recorded: HeaderPairs
-    onward: tuple[tuple[bytes, bytes], ...]
+    onward: Lines
 
 
 class Heads:
@@ -72,7 +73,7 @@ class Heads:
             key,
             project_of(key, self._secret),
             headers.recorded(pairs),
-            tuple(onward),
+            Lines(onward),
         )
 
     def _remember(self, pairs: HeaderPairs, head: Head) -> None:

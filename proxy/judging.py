@@ -77,16 +77,14 @@ async def judged(
         )
     )
     again = refusal = None
-    flags = exchange.flags
     refused = judging.refused(judgements) if goes_on and ended else ()
     if refused:
         refusal = _mismatch(refused)  # also where nothing is asked after all
         if stays and judging.mends(refused, tape.attempt.number):
             again = asking_again(tape.endpoint, tape.request, answer, refused)
-        flags = (*flags, "enforced" if again is None else "asked_again")
-    exchange = _with(exchange, judgements, tape.key)
+    exchange = _with(exchange, _followed(judgements, refused), tape.key)
     return Outcome(
-        exchange=msgspec.structs.replace(exchange, flags=flags),
+        exchange=exchange,
         told=asked,
         verdict=_verdict(exchange),
         refusal=refusal,
@@ -154,6 +152,19 @@ def _with(
         schema=schema,
         verdict=verdict,
         error_path=error_path,
+    )
+
+
+def _followed(
+    judgements: tuple[Judgement, ...], refused: tuple[Judgement, ...]
+) -> tuple[Judgement, ...]:
+    """Return judgements that tell for which of them the client gets no answer.
+
+    That another was asked for is noted with that one: until then it may not be.
+    """
+    return tuple(
+        msgspec.structs.replace(one, followed="enforced") if one in refused else one
+        for one in judgements
     )
 
 

@@ -11,7 +11,6 @@ from hashlib import sha256
 from typing import Self, TypeAlias
 
 import msgspec
-import re2  # type: ignore[import-untyped]  # it has no types
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from storage.records import Edit, Exchange, Fault, Judgement, Progress
@@ -244,6 +243,8 @@ def _wordless(judgement: Judgement) -> Judgement:
 
 
 def _compiled(pattern: str) -> re.Pattern[str]:
+    import re2  # type: ignore[import-untyped]  # it has no types
+
     options = re2.Options()
     options.log_errors = False
     try:

@@ -26,11 +26,12 @@ from proxy.replay import Replayed, whole_body
 from proxy.rules import Plan
 from proxy.schemas.judge import Judge
 from proxy.schemas.registry import Registry
-from proxy.seal import Ending, is_short, measure, seal
+from proxy.seal import INLINE_BYTES, Ending, is_short, measure, seal
 from proxy.settings import Settings
 from proxy.tape import Tape
 from proxy.upstream.errors import UpstreamError, UpstreamTruncated
 from proxy.upstream.reply import Reply
+from proxy.upstream.request import Lines
 from proxy.upstream.send import Upstream
 from proxy.upstream.stream import AnswerStream
 from storage.errors import StorageFailed
@@ -70,21 +71,17 @@ class Asked(NamedTuple):
     """What the client asked, as far as it goes on to the upstream.
 
     Shapes: `suffix` is the path after `/v1`, exactly as received, `query` what stood
-    behind the `?`, None where there was none; `headers` are all but the length.
+    behind the `?`, None where there was none; `lines` are all but the length.
     """
 
     method: str
     suffix: bytes
     query: bytes | None
-    headers: tuple[tuple[bytes, bytes], ...]
+    lines: Lines
 
     def anew(self) -> "Asked":
         """Return it for another body: no server may take it for the same request."""
-        return self._replace(
-            headers=tuple(
-                pair for pair in self.headers if pair[0] != b"idempotency-key"
-            )
-        )
+        return self._replace(lines=self.lines.without(b"idempotency-key"))
 
 
 class Again(NamedTuple):
@@ -127,7 +124,8 @@ class Passage:
         relay = Relay(turn, send, self._tape, recorder=self._recorder)
         self._recorder.accept(self._tape.id)
         try:
-            await measure(self._tape)
+            if len(self._tape.request) > INLINE_BYTES:
+                await measure(self._tape)
             ending = await self._pass(relay, turn, asked)
             exchange = await self._sealed(ending, relay, turn)
             recorded = await self._keep(exchange)
@@ -149,7 +147,7 @@ class Passage:
     async def _pass(self, relay: Relay, turn: Turn, asked: Asked) -> Ending:
         """Ask and relay; return how that ended, the end of the answer still held."""
         reason: Reason | None = None
-        patience = Patience()
+        patience = Patience(turn.task)
         turn.when_left = lambda: self._client_left(patience)
         try:
             reply = await self._ask(asked)
@@ -206,7 +204,7 @@ class Passage:
             asked.method,
             asked.suffix,
             asked.query,
-            headers=[*asked.headers, (b"content-length", b"%d" % len(plan.body))],
+            lines=asked.lines,
             body=plan.body,
         )
         self._answered_ns = self._now_ns()
@@ -275,7 +273,7 @@ class Passage:
                 stays=not turn.half_closed,
             )
             exchange = self._outcome.exchange
-        return await self._masked(exchange)
+        return exchange if self._masker is None else await self._masked(exchange)
 
     def _again(self, exchange: Exchange, turn: Turn, *, recorded: bool) -> Again | None:
         outcome, tape = self._outcome, self._tape
@@ -297,18 +295,11 @@ class Passage:
         """Wait until the exchange is committed; say whether it is (P2, P4)."""
         self._handed_over = True  # what is in the recorder's hands ends there, once
         self._meters.passed(exchange)
-        patience = Patience()
-        patience.lasts(self._settings.hold_timeout_s)
+        most_s = self._settings.hold_timeout_s
         try:
-            on_disk = await self._recorder.keep(exchange)
+            on_disk = await self._recorder.keep(exchange, most_s=most_s)
         except StorageFailed:
             return False
-        except asyncio.CancelledError:
-            if not patience.ran_out():
-                raise
-            return False
-        finally:
-            patience.end()
         return on_disk or self._settings.durability == "relaxed"
 
     async def _end(

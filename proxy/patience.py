@@ -8,16 +8,14 @@ import asyncio
 
 
 class Patience:
-    """Cancels the task that made it once the time somebody set has run out.
+    """Cancels a task once the time somebody set has run out.
 
-    That task catches the cancellation where it waits and asks `ran_out`.
+    The task catches the cancellation where it waits and asks `ran_out`.
     """
 
     __slots__ = ("_at_s", "_expired", "_task", "_timer")
 
-    def __init__(self) -> None:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101  made in a coroutine
+    def __init__(self, task: asyncio.Task[None]) -> None:
         self._task = task
         self._timer: asyncio.TimerHandle | None = None
         self._at_s = 0.0  # on the loop's clock: uvloop's handles do not tell (0.22)

@@ -15,6 +15,7 @@ from proxy.patience import Patience
 from proxy.targets import Route
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
+from proxy.upstream.request import Lines
 from proxy.upstream.send import Upstream
 
 
@@ -58,19 +59,21 @@ class Through:
         upstream = self._upstreams[route.upstream]
         self._meters.relayed[upstream.name] += 1
         started = False
-        patience = Patience()
+        patience = Patience(turn.task)
         turn.when_left = lambda: patience.lasts(0)
         try:
             reply = await upstream.send(
                 scope["method"],
                 route.suffix,
                 turn.query,
-                headers=headers.to_upstream(
-                    scope["headers"],
-                    host=upstream.host,
-                    content_length=declared_length(scope),
-                    authorization=upstream.authorization,
-                    via=upstream.mark,
+                lines=Lines(
+                    headers.to_upstream(
+                        scope["headers"],
+                        host=upstream.host,
+                        content_length=declared_length(scope),
+                        authorization=upstream.authorization,
+                        via=upstream.mark,
+                    )
                 ),
                 body=body,
             )

@@ -13,6 +13,7 @@ from proxy.strangers import Strangers
 from proxy.targets import Route, conversation_in, route
 from proxy.upstream.errors import UpstreamError
 from proxy.upstream.reply import Reply
+from proxy.upstream.request import Lines
 from proxy.upstream.send import Upstream
 
 MAX_REFUSAL_BYTES = 1024 * 1024
@@ -51,7 +52,7 @@ async def upgrade(
             head.method,
             way.suffix,
             query if mark else None,
-            headers=wanted,
+            lines=Lines(wanted),
             body=b"",
         )
     except (SpiritsafeError, UpstreamError) as exc:

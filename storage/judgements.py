@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import msgspec
 from sqlalchemy import bindparam, delete, func, insert, select, update
 
-from storage.records import Exchange, Fault, Judgement, Verdict
+from storage.records import Exchange, Fault, Followed, Judgement, Verdict
 from storage.statements import INSERT_JUDGEMENT, text_of
 from storage.tables import changed, exchanges, judgements, reasks
 
@@ -15,6 +15,7 @@ _READ = text_of(
     select(
         _columns.slot, _columns.schema, _columns.digest, _columns.why,
         _columns.verdict, _columns.reason, _columns.faults, _columns.judged_at,
+        _columns.followed,
     )
     .where(_columns.seq == 0)
     .order_by(_columns.number)
@@ -24,6 +25,13 @@ _FORGET = text_of(
 )
 _LOOK = text_of(
     select(exchanges.c.state, exchanges.c.content_kept).where(exchanges.c.seq == 0)
+)
+_FOLLOW: Followed = "asked_again"
+_REPLACE: Followed = "enforced"
+_FOLLOWED = text_of(
+    update(judgements)
+    .where(_columns.seq == bindparam("seq_"), _columns.followed == _REPLACE)
+    .values(followed=_FOLLOW)
 )
 _LAST = text_of(select(func.max(_columns.number)).where(_columns.seq == 0))
 _TELL = text_of(
@@ -95,6 +103,7 @@ def row(
         judgement.reason,
         _encode(judgement.faults) if kept and judgement.faults else b"",
         judged_at,
+        judgement.followed,
     )
 
 
@@ -113,10 +122,12 @@ def read(connection: sqlite3.Connection, seq: int) -> tuple[Judged, ...]:
             reason=reason,
             faults=unpacked(faults),
             judged_at=judged_at,
+            followed=followed,
         )
-        for slot, schema, digest, why, verdict, reason, faults, judged_at in (
-            connection.execute(_READ, (seq,))
-        )
+        for (
+            *(slot, schema, digest, why, verdict, reason, faults, judged_at),
+            followed,
+        ) in connection.execute(_READ, (seq,))
     )
 
 
@@ -166,6 +177,11 @@ def add(connection: sqlite3.Connection, rejudged: Rejudged, *, judged_at: int) -
     connection.execute(_TELL, (rejudged.schema, rejudged.verdict, path, seq))
     connection.execute(_CHANGED, (seq,))
     return True
+
+
+def follow(connection: sqlite3.Connection, seqs: Iterable[int]) -> None:
+    """Have what was enforced of these exchanges tell that it was asked for again."""
+    connection.executemany(_FOLLOWED, [(_FOLLOW, seq, _REPLACE) for seq in seqs])
 
 
 def forget(connection: sqlite3.Connection, seqs: Iterable[int]) -> None:

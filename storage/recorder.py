@@ -6,6 +6,7 @@ the next batch. No timer and no batch size: the fsync under way is the time to g
 
 import asyncio
 import logging
+import math
 import sqlite3
 import time
 import traceback
@@ -22,6 +23,7 @@ from storage.errors import StorageFailed
 from storage.records import Exchange, Progress
 from storage.recovery import RecoveryReport
 from storage.safekeeping import DEFAULT_LIMITS, Limits, Safekeeping
+from storage.waits import Waits
 from storage.writer import Item
 
 _log = logging.getLogger(__name__)
@@ -42,7 +44,7 @@ _STALLED_NS = 2_000_000_000
 class _Entry(msgspec.Struct):
     item: Item
     size_bytes: int
-    waiter: asyncio.Future[None] | None
+    waiter: asyncio.Future[bool] | None
 
 
 class Recorder:
@@ -74,6 +76,7 @@ class Recorder:
         self._queue: list[_Entry] = []
         self._batch: list[_Entry] = []
         self._queued_bytes = 0
+        self._waits = Waits()
         self._wake = asyncio.Event()
         self._roomy = asyncio.Event()
         self._roomy.set()
@@ -178,22 +181,20 @@ class Recorder:
         """Count an exchange, by its id, as accepted and in flight."""
         self._ledger.accept(name)
 
-    async def keep(self, exchange: Exchange) -> bool:
+    async def keep(self, exchange: Exchange, *, most_s: float = math.inf) -> bool:
         """Record the final state of an exchange; return whether it is on disk.
 
-        In `durable` waits for the commit and its fsync; in `relaxed` returns False at
-        once, and the commit follows within 50 ms. Who stops waiting does not stop the
-        commit.
+        In `durable` waits for the commit and its fsync, `most_s` seconds at most; in
+        `relaxed` returns False at once, and the commit follows within 50 ms. Who stops
+        waiting does not stop the commit.
         While the recorder is full it waits for room first; who stops waiting then has
         the exchange counted as not kept.
         Raises: `StorageFailed` when it is not kept, and counted so.
         """
         if self.full:
-            try:
-                await self.room()
-            except asyncio.CancelledError:
-                self._ledger.lose(exchange.id, "queue_full")
-                raise
+            most_s = await self._find_room(exchange, most_s)
+            if most_s <= 0:
+                return False
         if self._stopped:
             self._ledger.lose(exchange.id, "recorder_stopped")
             raise StorageFailed("the recorder has stopped")
@@ -201,10 +202,25 @@ class Recorder:
         if self._relaxed:
             self._put(_Entry(exchange, size, None))
             return False
-        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiter = self._waits.begin(most_s)
         self._put(_Entry(exchange, size, waiter))
-        await waiter
-        return True
+        return await waiter
+
+    async def _find_room(self, exchange: Exchange, most_s: float) -> float:
+        """Wait for room for an exchange; return what is left of the time, or 0."""
+        loop = asyncio.get_running_loop()
+        ends_s = loop.time() + most_s
+        found = False
+        try:
+            async with asyncio.timeout(None if most_s == math.inf else most_s):
+                await self.room()
+                found = True
+        except TimeoutError:
+            return 0.0
+        finally:
+            if not found:
+                self._ledger.lose(exchange.id, "queue_full")
+        return max(ends_s - loop.time(), 1e-3)
 
     def note(self, progress: Progress) -> None:
         """Record what an unfinished exchange has so far, with the next commit."""
@@ -318,7 +334,7 @@ class Recorder:
         if waiter is None or waiter.done():
             return
         if outcome in {None, "spooled"}:  # on disk, one way or the other
-            waiter.set_result(None)
+            waiter.set_result(True)
         else:
             waiter.set_exception(StorageFailed(f"{item_id(item)}: {outcome}"))
 
@@ -329,6 +345,7 @@ class Recorder:
             if entry.waiter is None or not entry.waiter.done():
                 self._tell(entry, "recorder_stopped")
         self._batch, self._queue, self._queued_bytes = [], [], 0
+        self._waits.close()
         self._roomy.set()
 
     async def _close(self, task: asyncio.Task[None]) -> None:

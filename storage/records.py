@@ -84,6 +84,14 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
     message: str
 
 
+Followed: TypeAlias = Literal[
+    "",
+    "enforced",  # the client got an error in its place
+    "asked_again",  # the upstream was asked for another
+]
+"""What came of a verdict under the policies that change what a client gets."""
+
+
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     """What checking one part of an answer against one schema found.
 
@@ -93,7 +101,8 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     of its document; `why` is what made it apply: `header`, `tag`, `binding:7`,
     `response_format`, `text.format`, `tool`, `function`, and
     `history` where a recorded answer was judged again; `reason` tells why nothing was
-    judged; `faults` are the first ones, where the verdict is `invalid`.
+    judged; `faults` are the first ones, where the verdict is `invalid`; `followed` says
+    what came of that for the client, who did not get the answer then.
     """
 
     slot: str
@@ -103,6 +112,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     verdict: Verdict
     reason: str = ""
     faults: tuple[Fault, ...] = ()
+    followed: Followed = ""
 
 
 class Exchange(msgspec.Struct, frozen=True, kw_only=True):

@@ -226,6 +226,7 @@ judgements = Table(
     Column("reason", Text, nullable=False),
     Column("faults", LargeBinary, nullable=False),  # packed; content, and goes with it
     Column("judged_at", Integer, nullable=False),
+    Column("followed", Text, nullable=False, server_default=text("''")),
     sqlite_with_rowid=False,
 )
 

@@ -100,6 +100,7 @@ class _Rows:
         self.parts: list[tuple[int, int, int, bytes, bytes]] = []
         self.judgements: list[tuple[object, ...]] = []
         self.reasks: list[tuple[int, int, int, str]] = []
+        self.asked_again: list[int] = []  # by the proxy
         self.forgotten: list[int] = []  # what open rows had kept until now
         self.names: set[str] = set()  # of the exchanges that ended
         self.complete = 0
@@ -247,6 +248,8 @@ class Writer:
             link = self._reasks.link(exchange, seq=seq, parent=parent, turns=turns)
             if link is not None:
                 rows.reasks.append((seq, link.rejected, link.root, link.by))
+            if link is not None and link.by == "proxy":
+                rows.asked_again.append(link.rejected)
         keys = b"".join(exchange.answer_keys)
         kin = Kin(seq, thread, exchange.project, keys, exchange.verdict)
         self._parents.add(kin, node=node, completion_id=exchange.completion_id)
@@ -335,6 +338,8 @@ class Writer:
                 connection.executemany(_UPDATE_OPEN, rows.open)
             if rows.ended:
                 connection.executemany(_DELETE_PARTS, [row[:1] for row in rows.ended])
+            if rows.asked_again:
+                judgements.follow(connection, rows.asked_again)
             if forgotten:
                 drop_content(connection, forgotten)
             connection.execute(_UPDATE_EPOCH, (*counts, tally.unrecorded, self._epoch))

@@ -182,7 +182,8 @@ class Judgement(Given):
     """What checking one part of an answer against one schema found.
 
     Shapes: `slot` points into the assembled answer; `digest` is the schema's SHA-256;
-    `why` is what made it apply, `reason` why nothing was judged.
+    `why` is what made it apply, `reason` why nothing was judged, `followed` what came
+    of it for the client: `enforced`, `asked_again` or nothing.
     """
 
     slot: str
@@ -191,6 +192,7 @@ class Judgement(Given):
     why: str
     verdict: str
     reason: str
+    followed: str
     judged_at: str
     faults: list[Fault]
 

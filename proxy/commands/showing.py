@@ -83,6 +83,7 @@ def _judged(judged: Judged) -> dict[str, Json]:
         "why": judged.why,
         "verdict": judged.verdict,
         "reason": judged.reason,
+        "followed": judged.followed,
         "judged_at": rows.moment(judged.judged_at),
         "faults": [msgspec.structs.asdict(fault) for fault in judged.faults],
     }
@@ -154,7 +155,7 @@ def _head(kept: Kept) -> Iterator[str]:
 
 def _judgement(judged: Judged) -> Iterator[str]:
     """Yield what was judged, against what and why, and what is wrong with it."""
-    told = f"{judged.verdict} {judged.reason}".strip()
+    told = " ".join(filter(None, (judged.verdict, judged.reason, judged.followed)))
     yield f"{'judged':<11}{told}: {judged.slot} by {judged.schema} ({judged.why})"
     for fault in judged.faults:
         yield f"{'':<11}- {fault.at or 'the whole'}: {fault.message} ({fault.rule})"

@@ -4,23 +4,24 @@ It builds the ASGI scope from the request line as it was sent, tells a turn when
 client leaves, and keeps going when the client only closes its sending half.
 """
 
-import asyncio
-from typing import Any
+from typing import Any, cast
 
 import httptools
 from uvicorn._types import HTTPScope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from proxy.errors import (
     ClientError,
-    ExpectationError,
     HeadTimeoutError,
     HeadTooLargeError,
     LongTargetError,
     VersionError,
     answer,
 )
+from proxy.front.framing import CODING, FRAMING, LENGTH, MALFORMED, check
 from proxy.front.pace import Pace, Progress
+from proxy.front.repeat import Repeat
 from proxy.front.turn import Turn, answer_head
 
 MAX_HEAD_BYTES = 64 * 1024
@@ -43,26 +44,6 @@ LINGER_BYTES = 256 * 1024 * 1024
 """And this much: closing at once would reset the connection, and the client would lose
 the answer to what it still sends (RFC 9112 §9.6)."""
 
-MAX_LENGTH_DIGITS = 18
-"""Of a `Content-Length`: more overflow what some read it into."""
-
-FRAMING = frozenset(
-    {
-        b"expect",
-        b"content-length",
-        b"content_length",  # what some read as the names with hyphens (H-05)
-        b"transfer-encoding",
-        b"transfer_encoding",
-    }
-)
-"""Names whose values llhttp reads with more leniency than we forward."""
-
-MALFORMED = ClientError(
-    "This is no HTTP/1.1 request that can be trusted: its head or its framing is "
-    "malformed. Check the client, or what stands between it and this proxy.",
-    code="malformed_request",
-)
-
 
 class Connection(HttpToolsProtocol):
     """What uvicorn makes for each connection it accepts."""
@@ -75,6 +56,9 @@ class Connection(HttpToolsProtocol):
         self._in_head = True
         self._head_bytes = 0  # read of a head that has not ended
         self._coded = False  # the head has a transfer coding
+        self._length_name: bytes | None = None  # as the head spells it
+        self._upgrades = False  # to what is not HTTP any more
+        self._known: Repeat | None = None
         self._body_bytes = 0  # of the request at hand, and what was read for it
         self._read_bytes = 0
         self._deaf = False  # nothing more is parsed: it was refused, or is left over
@@ -89,7 +73,9 @@ class Connection(HttpToolsProtocol):
         if self._deaf:
             self._discard(len(data))
             return
-        self._unset_keepalive_if_required()
+        at_start = self._in_head and not self._head_bytes
+        if at_start and self._serve_again(data):
+            return
         if self._in_head:
             room = MAX_HEAD_BYTES - self._head_bytes
             self._head_bytes += len(data)
@@ -109,6 +95,30 @@ class Connection(HttpToolsProtocol):
             self._read_bytes += len(data)
             if self._read_bytes > MAX_FRAMING_BYTES + 16 * self._body_bytes:
                 self._refuse(MALFORMED)
+        elif at_start:
+            self._remember(data)
+
+    def _serve_again(self, data: bytes) -> bool:
+        """Serve what is one whole request with a head that is known; say whether."""
+        known = self._known
+        body = None if known is None else known.body(data)
+        if known is None or body is None:
+            return False
+        scope = known.scope_for(len(body))
+        turn = self._turn(scope, keep_alive=True, notes=known.notes)
+        turn.query = known.query
+        turn.take_in(body)
+        turn.more_body = False
+        self._serve(turn)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Keep the head of a request that came whole, and may come again."""
+        turn, name = self.cycle, self._length_name
+        if self._head_bytes or self._deaf or self._upgrades or name is None:
+            return
+        if turn.keep_alive and not turn.waiting_for_100_continue:
+            self._known = Repeat.of(data, name, turn) or self._known
 
     def _parse(self, data: bytes) -> None:
         while data:
@@ -142,7 +152,7 @@ class Connection(HttpToolsProtocol):
                 turn.cut()
                 return
             turn.disconnected = True
-            turn.message_event.set()
+            turn.stir()
             turn.leave()
         status, head, body = answer(error)
         head.append((b"connection", b"close"))
@@ -178,23 +188,22 @@ class Connection(HttpToolsProtocol):
 
         Units: `now_s` is on the loop's clock.
         """
-        turn = self.cycle
+        turn, progress = self.cycle, self.progress
         if self._deaf:
-            waiting = False
+            progress.rest()
         elif self._in_head:
-            waiting = turn is None or self._head_bytes > 0  # or nothing has begun
-        else:
-            waiting = turn.more_body and not (
-                turn.body or turn.response_complete or self.flow.read_paused
-            )
-        if not waiting:
-            self.progress.rest()
-        elif self._in_head:
-            if self.progress.stalls(turn, now_s, pace.head_timeout_s):
-                self._hurry(pace)
-        elif self.progress.lags(turn, now_s, self._body_bytes, pace):
+            if turn is None or self._head_bytes:  # or nothing has begun
+                if progress.stalls(turn, now_s, pace.head_timeout_s):
+                    self._hurry(pace)
+            elif not turn.response_complete:
+                progress.rest()
+            elif progress.stalls(turn.scope, now_s, self.timeout_keep_alive):
+                self.transport.close()  # idle; `turn` would be a head that follows it
+        elif turn.unread or turn.response_complete or self.flow.read_paused:
+            progress.rest()
+        elif progress.lags(turn, now_s, self._body_bytes, pace):
             turn.late = True
-            turn.message_event.set()
+            turn.stir()
 
     def _hurry(self, pace: Pace) -> None:
         if not self._head_bytes:  # it never said anything
@@ -230,48 +239,39 @@ class Connection(HttpToolsProtocol):
         self.expect_100_continue = False
         self.headers = []
         self._in_head = True
-        self._coded = False
+        self._coded = self._upgrades = False
+        self._length_name = None
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Collect a header; those of a trailer are dropped (H-09)."""
-        if not self._in_head:
-            return
-        name = name.lower()
-        if name in FRAMING:
-            self._frame(name, value)
-        self.headers.append((name, value))
-
-    def _frame(self, name: bytes, value: bytes) -> None:
-        """Look closer at what says how a request is framed (H-03, H-04, H-05, H-12).
-
-        Raises: what `_refuse` is to answer.
-        """
-        if name == b"expect":
-            if value.lower() != b"100-continue":
-                raise ExpectationError(
-                    "Of the header Expect only 100-continue can be met here."
-                )
-            self.expect_100_continue = True
-        elif name == b"content-length":
-            digits = value.strip(b" \t")
-            zeros = len(digits) > 1 and digits.startswith(b"0")
-            if zeros or not digits.isdigit() or len(digits) > MAX_LENGTH_DIGITS:
-                raise MALFORMED
-        elif name == b"transfer-encoding" and value.lower() == b"chunked":
-            self._coded = True
-        else:
-            raise MALFORMED
-
-    def on_body(self, body: bytes) -> None:
-        """Count a piece of a body, and let uvicorn collect it."""
-        self._body_bytes += len(body)
-        super().on_body(body)
-
-    def on_headers_complete(self) -> None:
-        """Build scope and turn, and start the application or queue behind the last.
+        """Collect a header; those of a trailer are dropped (H-09).
 
         Raises: what `_refuse` is to answer; the parser hands it on as a context.
         """
+        if not self._in_head:
+            return
+        spelled, name = name, name.lower()
+        if name in FRAMING:
+            check(name, value)
+            if name == LENGTH:
+                self._length_name = spelled
+            elif name == CODING:
+                self._coded = True
+            else:
+                self.expect_100_continue = True
+        self.headers.append((name, value))
+
+    def on_body(self, body: bytes) -> None:
+        """Hand a piece of a body to its turn, and read no further past a limit."""
+        self._body_bytes += len(body)
+        turn = self.cycle
+        if self._upgrades or turn.response_complete:
+            return
+        turn.take_in(body)
+        if len(turn.unread) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+
+    def on_headers_complete(self) -> None:
+        """Check the head as a whole, and serve it; raises as `on_header` does."""
         self._in_head = False
         self._head_bytes = self._body_bytes = self._read_bytes = 0
         if len(self.url) > MAX_TARGET_BYTES:
@@ -286,36 +286,64 @@ class Connection(HttpToolsProtocol):
         if self._coded and version == "1.0":
             raise MALFORMED  # it knows no codings (RFC 9112 §6.1)
         self.scope = self._scope(version)
-        if self.parser.should_upgrade() and self._should_upgrade():
+        self._upgrades = self.parser.should_upgrade() and self._should_upgrade()
+        if self._upgrades:
             return
-        turn = Turn(
-            scope=self.scope,
-            transport=self.transport,
-            flow=self.flow,
-            logger=self.logger,
-            access_logger=self.access_logger,
-            access_log=False,
-            default_headers=[],
-            message_event=asyncio.Event(),
-            expect_100_continue=self.expect_100_continue,
-            keep_alive=version == "1.1" and self.parser.should_keep_alive(),
-            on_response=self.on_response_complete,
-        )
+        keep_alive = version == "1.1" and self.parser.should_keep_alive()
+        turn = self._turn(self.scope, keep_alive=keep_alive, notes={})
+        turn.waiting_for_100_continue = self.expect_100_continue
         if b"?" in self.url:
             turn.query = self.scope["query_string"]
-        self.scope["extensions"] = {"spiritsafe": turn}  # type: ignore[dict-item]  # an object, by the extension's own terms
+        self._serve(turn)
+
+    def _turn(
+        self, scope: HTTPScope, *, keep_alive: bool, notes: dict[object, Any]
+    ) -> Turn:
+        return Turn(
+            scope,
+            self.transport,
+            self.flow,
+            notes=notes,
+            keep_alive=keep_alive,
+            on_response=self.on_response_complete,
+        )
+
+    def _serve(self, turn: Turn) -> None:
+        """Start the application on a turn, or have it wait for the one before."""
+        turn.scope["extensions"] = {"spiritsafe": turn}  # type: ignore[dict-item]  # an object, by the extension's own terms
         before, self.cycle = self.cycle, turn
         if before is None or before.response_complete:
-            self._start_asgi_task(turn, self.app)
+            self._start(turn)
         else:
             self.flow.pause_reading()
             self._ahead.append(before)
             self.pipeline.appendleft((turn, self.app))
 
+    def _start(self, turn: Turn) -> None:
+        turn.task = task = self.loop.create_task(turn.run_asgi(self.app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
     def on_message_complete(self) -> None:
         """End the body; what comes next is a head."""
         self._in_head = True
-        super().on_message_complete()
+        turn = self.cycle
+        if not (self._upgrades or turn.response_complete):
+            turn.more_body = False
+            turn.stir()
+
+    def on_response_complete(self) -> None:
+        """Go on with the request that waits behind this one, if there is any.
+
+        A connection that has none is idle from here, and `look` ends it.
+        """
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            turn, _ = self.pipeline.pop()
+            self._start(cast("Turn", turn))
 
     def _scope(self, version: str) -> HTTPScope:
         raw_path, _, query = self.url.partition(b"?")
@@ -348,10 +376,15 @@ class Connection(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell every waiting turn that its client has gone."""
-        super().connection_lost(exc)
+        self.connections.discard(self)
+        self.flow.resume_writing()
+        if exc is None:
+            self.transport.close()
+            self._unset_keepalive_if_required()
+        self.parser = None  # type: ignore[assignment]  # as uvicorn: it knows us, too
         turns = [*self._ahead, self.cycle] if self.cycle is not None else []
         for turn in turns:
             if not turn.response_complete:
                 turn.disconnected = True
-                turn.message_event.set()
+                turn.stir()
                 turn.leave()

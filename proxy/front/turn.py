@@ -2,16 +2,26 @@
 
 uvicorn's own cycle sends chunked bodies to HTTP/1.0 clients, refuses the
 content-length of a 304, and gives the application no way to end an answer other than
-cleanly. This one keeps its reading half and replaces its writing half.
+cleanly. Of it only `run_asgi` is kept, which runs the application and answers for its
+defects.
 """
 
+import asyncio
 import http
+import logging
 import socket
 import struct
 from collections.abc import Callable, Iterable
-from typing import Protocol, cast
+from typing import Any, Protocol, cast
 
-from uvicorn._types import ASGISendEvent, HTTPResponseBodyEvent, HTTPResponseStartEvent
+from uvicorn._types import (
+    ASGIReceiveEvent,
+    ASGISendEvent,
+    HTTPResponseBodyEvent,
+    HTTPResponseStartEvent,
+    HTTPScope,
+)
+from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 BODILESS = frozenset({204, 304})
@@ -56,16 +66,19 @@ class Lingering(Protocol):
 class Turn(RequestResponseCycle):
     """One request and our answer to it, as the application sees the client.
 
-    The application finds it in `scope["extensions"]["spiritsafe"]`.
+    The application finds it in `scope["extensions"]["spiritsafe"]`. What it notes in
+    `notes`, each unit under itself, follows from the request's head alone, its length
+    left out: the turns of a connection whose heads are the same share their notes.
     """
 
     query: bytes | None = None
     """What stands behind the target's first `?`; None where there is none."""
 
+    task: asyncio.Task[None]
+    """In which the application runs."""
+
     when_left: Callable[[], None] | None = None
     """Called once when the client closes its connection before the answer's end."""
-
-    _unwritten = b""  # a head that waits for its body
 
     half_closed = False
     """The client has sent FIN: it may have left, or only have finished speaking."""
@@ -75,6 +88,38 @@ class Turn(RequestResponseCycle):
 
     fin_is_leaving = False
     """Whether a FIN counts as leaving: nothing on the wire tells the two apart."""
+
+    logger = logging.getLogger("uvicorn.error")  # for `run_asgi`
+
+    # What each turn begins with; uvicorn's own makes all of it, an event too, for each.
+    disconnected = False
+    unread: bytes | bytearray = b""  # of the request's body, by the application
+    more_body = True
+    waiting_for_100_continue = False
+    response_started = False
+    response_complete = False
+    chunked_encoding: bool | None = None
+    expected_content_length = 0
+    _unwritten = b""  # a head that waits for its body
+    _news = False  # the application has not been told what happened last
+    _told: asyncio.Event | None = None  # made by who has to wait for news
+
+    def __init__(  # not its parent's
+        self,
+        scope: HTTPScope,
+        transport: asyncio.Transport,
+        flow: FlowControl,
+        *,
+        notes: dict[object, Any],
+        keep_alive: bool,
+        on_response: Callable[[], None],
+    ) -> None:
+        self.scope = scope
+        self.transport = transport
+        self.flow = flow
+        self.notes = notes
+        self.keep_alive = keep_alive
+        self.on_response = on_response
 
     @property
     def left(self) -> bool:
@@ -103,6 +148,53 @@ class Turn(RequestResponseCycle):
             self.transport.abort()
         else:
             self.transport.close()
+
+    def take_in(self, piece: bytes) -> None:
+        """Keep a piece of the request's body until the application asks for it."""
+        if not self.unread:
+            self.unread = piece
+        else:
+            if not isinstance(self.unread, bytearray):
+                self.unread = bytearray(self.unread)  # which may grow in its place
+            self.unread += piece
+        self.stir()
+
+    def take(self) -> bytes | None:
+        """Return the request's body where all of it is here: then nobody has to wait.
+
+        None where it is not, and where there is more to tell: `receive` does.
+        """
+        if self.more_body or self.waiting_for_100_continue or self.late:
+            return None
+        if self.disconnected or self.response_complete:
+            return None
+        self.flow.resume_reading()
+        body, self.unread = bytes(self.unread), b""
+        self._news = False
+        return body
+
+    def stir(self) -> None:
+        """Wake the application where it waits for news of its client."""
+        self._news = True
+        if self._told is not None:
+            self._told.set()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """Return what came of the request's body, or that nothing more will."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not (self.disconnected or self.response_complete):
+            self.flow.resume_reading()
+            if not self._news:
+                self._told = self._told or asyncio.Event()
+                self._told.clear()
+                await self._told.wait()
+            self._news = False
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        body, self.unread = bytes(self.unread), b""
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: ASGISendEvent) -> None:
         """Write one ASGI event, waiting while the client reads slower than we write."""
@@ -174,7 +266,7 @@ class Turn(RequestResponseCycle):
 
     def _end(self) -> None:
         self.response_complete = True
-        self.message_event.set()
+        self.stir()
         # What is left of a request that was not read is no next request (H-10).
         if self.more_body:
             cast("Lingering", self.transport.get_protocol()).linger()

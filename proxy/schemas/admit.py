@@ -13,7 +13,7 @@ from asyncio.subprocess import DEVNULL, PIPE
 
 import msgspec
 
-from proxy.schemas.compile import Compiled
+from proxy.schemas.compile import Compiled, load
 from proxy.schemas.document import SchemaRefused, check
 from proxy.schemas.judge import LIMIT_S
 from proxy.schemas.weight import LIGHT_BYTES, weigh
@@ -36,6 +36,7 @@ async def admit(name: str, document: bytes) -> None:
             f"'{name[:64]}' is no name of a schema: write up to 64 letters, digits, "
             "'.', '_' or '-', a letter or a digit first"
         )
+    await asyncio.to_thread(load)
     if len(document) > LIGHT_BYTES or not _compile_here(document):
         await _compile_aside(document)
 
@@ -94,6 +95,7 @@ def compile_alone() -> None:
     document = sys.stdin.buffer.read()
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    load()
     signal.setitimer(signal.ITIMER_PROF, LIMIT_S)  # its own time: others may be at work
     try:
         schema = check(document)

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 import msgspec
 from msgspec import Raw
 
+from proxy.schemas.carried import NULL, requires
 from proxy.schemas.cases import Chosen
 from proxy.schemas.registry import Ask, Registry
 from proxy.schemas.traits import fingerprint, format_name
@@ -124,6 +125,8 @@ def _carries_format(values: Mapping[str, Raw]) -> bool:
 
 
 def _forces_call(values: Mapping[str, Raw]) -> bool:
+    if requires(values.get("tool_choice", NULL)):
+        return True
     return any(
         (raw := values.get(name)) is not None and bytes(memoryview(raw)[:1]) == b"{"
         for name in ("tool_choice", "function_call")

@@ -9,7 +9,7 @@ from storage.records import Endpoint
 
 T = TypeVar("T")
 
-_NULL = Raw(b"null")
+NULL = Raw(b"null")
 _REQUIRED = (b'"required"', b'"any"')
 _MARKS = (b'"response_format"', b'"tools"', b'"functions"', b'"format"')
 
@@ -27,7 +27,8 @@ class Carried(Struct, frozen=True):
 
     Shapes: `content` is for the text of the answer, `tools` for the arguments of calls,
     by name; `forced` names the one tool that has to be called. `names` are all tools
-    of the request, and `required` says that some tool has to be called.
+    of the request, and `required` says that some tool has to be called; `closed` that
+    all are functions, and so that no other can be.
     """
 
     content: Carry | None = None
@@ -35,6 +36,7 @@ class Carried(Struct, frozen=True):
     forced: str = ""
     names: frozenset[str] = frozenset()
     required: bool = False
+    closed: bool = False
 
     @property
     def meant(self) -> str:
@@ -43,34 +45,51 @@ class Carried(Struct, frozen=True):
             return self.forced
         return next(iter(self.names))
 
+    @property
+    def needs_call(self) -> bool:
+        """Whether an answer without a call of a function is wrong."""
+        return bool(self.forced) or (self.required and self.closed)
+
+    def satisfied(self, called: set[str]) -> bool:
+        """Return whether the call that is needed is among those of these tools."""
+        return self.forced in called if self.forced else bool(called)
+
+    def offers(self, tool: str) -> bool:
+        """Return whether a tool is offered, as far as the request tells."""
+        return tool in self.names or not self.closed
+
 
 class _Ask(Struct):
-    response_format: Raw = _NULL
-    text: Raw = _NULL
-    tools: Raw = _NULL
-    functions: Raw = _NULL
-    tool_choice: Raw = _NULL
-    function_call: Raw = _NULL
+    response_format: Raw = NULL
+    text: Raw = NULL
+    tools: Raw = NULL
+    functions: Raw = NULL
+    tool_choice: Raw = NULL
+    function_call: Raw = NULL
 
 
 class _Format(Struct):
     type: str = ""
     name: str = ""
-    schema: Raw = _NULL
-    json_schema: Raw = _NULL
+    schema: Raw = NULL
+    json_schema: Raw = NULL
 
 
 class _Text(Struct):
-    format: Raw = _NULL
+    format: Raw = NULL
 
 
 class _Function(Struct):
+    type: str = ""
     name: str = ""
-    parameters: Raw = _NULL
-    function: Raw = _NULL
+    parameters: Raw = NULL
+    function: Raw = NULL
 
 
 NOTHING = Carried()
+
+_FUNCTIONS = frozenset({"", "function"})
+"""What the type of a tool says whose calls are calls of a function."""
 
 CARRIERS = frozenset({"response_format", "text.format", "tool", "function"})
 """What holds a schema in a request, as `Carry.why`."""
@@ -104,8 +123,16 @@ def carried(endpoint: Endpoint, body: bytes) -> Carried:
         content = None if text is None else _content(text.format, "text.format")
         forced = _named(ask.tool_choice)
     names = _names(ask.functions) | _names(ask.tools)
-    required = bytes(ask.tool_choice) in _REQUIRED
-    return Carried(content, tools, forced, names, required)
+    return Carried(
+        *(content, tools, forced, names),
+        required=requires(ask.tool_choice),
+        closed=bool(names) and _closed(ask.tools),
+    )
+
+
+def requires(choice: Raw) -> bool:
+    """Return whether a `tool_choice` leaves open which tool has to be called."""
+    return bytes(choice) in _REQUIRED
 
 
 def _content(raw: Raw, why: str) -> Carry | None:
@@ -133,6 +160,12 @@ def _tools(raw: Raw, why: str) -> dict[str, Carry]:
 def _names(raw: Raw) -> frozenset[str]:
     """Return the names of tools, with a schema or without."""
     return frozenset(map(_named, _decoded(_list, raw) or ())) - {""}
+
+
+def _closed(raw: Raw) -> bool:
+    """Return whether all tools are functions, which only what is offered can be."""
+    tools = [_decoded(_function, item) for item in _decoded(_list, raw) or ()]
+    return all(tool is not None and tool.type in _FUNCTIONS for tool in tools)
 
 
 def _named(raw: Raw) -> str:

@@ -103,22 +103,34 @@ def _choose(
     loose = next((one for one in bound if not one.tool), None)
     content = loose or _given(carries.content)
     texts, calls, refusals = part.of("text"), part.of("call"), part.of("refusal")
-    forced = _of_tool(carries.forced, bound, carries) if carries.forced else None
-    asked = content or forced
+    due = _offered(bound, carries) if carries.needs_call else None
+    asked = content or due
     if asked:
         yield from ((slot, asked) for slot in refusals)
-    if content:
+    if content and not refusals:  # what is said beside one is no answer
         yield from ((slot, content) for slot in texts)
     for slot in calls:
         chosen = _of_call(slot.tool, bound, carries, texts=bool(texts))
         if chosen:
             yield slot, chosen
-    if calls or refusals:
+        elif not carries.offers(slot.tool) and (offered := _offered(bound, carries)):
+            yield Slot(slot.at, "foreign", "", slot.tool), offered
+    if refusals:
         return
-    if forced and not content:
-        yield Slot(part.at, "missing", "", carries.forced), forced
-    elif content and not texts:
+    if content and not texts and not calls:
         yield Slot(part.at, "text", ""), content
+    elif due and not content and not carries.satisfied({slot.tool for slot in calls}):
+        yield Slot(part.at, "missing", "", carries.meant), due
+
+
+def _offered(bound: Sequence[Chosen], carries: Carried) -> Chosen | None:
+    """Return what an answer breaks in which the right call is not.
+
+    Shapes: where several tools could have been called, the first schema among theirs.
+    """
+    if carries.meant:
+        return _of_tool(carries.meant, bound, carries)
+    return _given(next(iter(carries.tools.values()), None))
 
 
 def _of_call(

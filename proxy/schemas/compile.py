@@ -1,12 +1,13 @@
 r"""Compiles schemas, once per document, and tells where a value breaks one.
 
 The home of jsonschema-rs: patterns run in its linear-time engine only, nothing is ever
-fetched, and `format` is a note and no rule, as the drafts have it.
+fetched, and `format` is a note and no rule, as the drafts have it. A server that judges
+nothing does without it: 5 MiB.
 """
 
 from itertools import islice
+from typing import Protocol
 
-import jsonschema_rs
 from msgspec import Struct
 
 from proxy.schemas import document, strict
@@ -39,22 +40,35 @@ _PATTERNS_ARE = (
     "references back."
 )
 
-_PATTERNS = jsonschema_rs.RegexOptions(
-    size_limit=PATTERN_BYTES, dfa_size_limit=PATTERN_BYTES
-)
+
+class _Error(Protocol):
+    """What the library says of a fault; its own type comes with it."""
+
+    message: str
+    instance_path: list[str | int]
+    schema_path: list[str | int]
+
+
+def load() -> None:
+    """Load the library, for the first to compile does that; 20 ms, so in a thread."""
+    import jsonschema_rs  # noqa: F401  to have it is all
 
 
 class Compiled:
     """One schema, ready to judge."""
 
     def __init__(self, schema: Json, weight: Weight | None = None) -> None:
+        import jsonschema_rs
+
         weight = weight or weigh(schema)
         self._levels = weight.height if weight.recursive else 0
         try:
             self._validator = jsonschema_rs.validator_for(
                 schema,
                 offline=True,
-                pattern_options=_PATTERNS,
+                pattern_options=jsonschema_rs.RegexOptions(
+                    size_limit=PATTERN_BYTES, dfa_size_limit=PATTERN_BYTES
+                ),
                 validate_formats=False,
             )
         except jsonschema_rs.ValidationError as error:
@@ -84,6 +98,8 @@ class Compiled:
         Shapes: the library makes all faults before it tells the first, so of what may
         have very many only one is worth its price.
         """
+        import jsonschema_rs
+
         if most > 1:
             errors = self._validator.iter_errors(value)
             return tuple(_fault(error) for error in islice(errors, most))
@@ -189,7 +205,7 @@ def _depth(value: Json) -> int:
     return depth
 
 
-def _fault(error: jsonschema_rs.ValidationError) -> Fault:
+def _fault(error: _Error) -> Fault:
     return Fault(
         strict.pointer(error.instance_path),
         strict.pointer(error.schema_path),
@@ -197,7 +213,7 @@ def _fault(error: jsonschema_rs.ValidationError) -> Fault:
     )
 
 
-def _refusal(error: jsonschema_rs.ValidationError) -> SchemaRefused:
+def _refusal(error: _Error) -> SchemaRefused:
     """Return what is wrong with a schema; of a pattern, what patterns can be."""
     message, path = error.message, strict.pointer(error.instance_path)
     if message.endswith(_NO_PATTERN):

@@ -9,12 +9,16 @@ from proxy.schemas.cases import Bound, Case, Unknown
 from proxy.schemas.compile import Compiler
 from proxy.schemas.document import SchemaRefused
 from storage.records import Fault, Json, Verdict
+from storage.writable import writable
 
 MAX_CHARACTERS = 2 * 1024 * 1024
 """Of a text that is judged: several times what models write; it takes up to 200 MiB."""
 
 LISTED_CHARACTERS = 64 * 1024
 """Of a text all of whose faults are made; of a longer one only the first is told."""
+
+MAX_NAME_CHARACTERS = 64
+"""Of the name of a tool that the model made up."""
 
 REASONS: dict[type[Exception], str] = {
     SchemaRefused: "schema_refused",
@@ -79,7 +83,11 @@ def _no_json(case: Case, error: strict.NotJson) -> Found:
 def _value(case: Case) -> Json:
     slot = case.slot
     if slot.kind == "missing":
-        raise strict.NotJson(f"The tool {slot.tool} was to be called and was not.", 0)
+        which = f"The tool {slot.tool}" if slot.tool else "A tool"
+        raise strict.NotJson(f"{which} was to be called and was not.", 0)
+    if slot.kind == "foreign":
+        name = writable(slot.tool[:MAX_NAME_CHARACTERS])
+        raise strict.NotJson(f"The tool {name} was not offered.", 0)
     if slot.kind == "call":
         return extract.arguments(slot.text, ended=case.ended)
     return extract.content(slot.text, ended=case.ended)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from proxy.schemas.aside import TOO_LONG, Aside
 from proxy.schemas.cases import Bound, Case, Chosen, Question, Unknown, cases
-from proxy.schemas.compile import Compiler
+from proxy.schemas.compile import Compiler, load
 from proxy.schemas.finding import MAX_CHARACTERS, Found, find
 from proxy.schemas.weight import Weight
 from storage.judgements import WORST_FIRST
@@ -109,6 +109,7 @@ class Judge:
         self._aside_for_carried = Aside(limit_s=limit_s, remembers=True)
         self._limit_s = limit_s
         self._has_failed = False
+        self._is_loaded = False
 
     async def ask(self, question: Question) -> tuple[Judgement, ...]:
         """Return the judgements of an answer; never raises for what was sent."""
@@ -136,11 +137,16 @@ class Judge:
     async def _cases(self, question: Question) -> list[Case]:
         try:
             if len(question.request) <= INLINE_REQUEST_BYTES:
-                return list(cases(question))
-            return await asyncio.to_thread(list, cases(question))
+                found = list(cases(question))
+            else:
+                found = await asyncio.to_thread(list, cases(question))
         except (ValueError, RecursionError):
             self._failed()
             return []
+        if found and not self._is_loaded:
+            await asyncio.to_thread(load)
+            self._is_loaded = True
+        return found
 
     def _failed(self) -> Found:
         """Return what is said of a case that nobody foresaw; tell the first one."""

@@ -8,7 +8,8 @@ from msgspec import Struct
 from proxy.stitch.values import write_json
 from storage.records import Endpoint, Json
 
-Kind: TypeAlias = Literal["text", "call", "refusal", "missing"]
+Kind: TypeAlias = Literal["text", "call", "refusal", "missing", "foreign"]
+"""What was written; or a call that was due, and one of a tool that was not offered."""
 
 CUT_SHORT = frozenset({"length", "content_filter", "max_tokens", "max_output_tokens"})
 

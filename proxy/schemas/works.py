@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Struct
 
 from proxy.schemas.cases import Case
-from proxy.schemas.compile import Compiler
+from proxy.schemas.compile import Compiler, load
 from proxy.schemas.finding import Found, find
 from storage.records import Fault
 
@@ -85,6 +85,7 @@ def serve() -> None:
 def run(source: BinaryIO, out: BinaryIO, *, limit_s: float) -> None:
     """Answer every case of `source` until its end."""
     compiler = Compiler()
+    load()  # before it is ready: the limits are for cases
     _say(out, Word(Found("valid"), last=True))  # ready
     while head := source.read(HEAD_BYTES):
         message = source.read(int.from_bytes(head, "big"))

@@ -77,9 +77,10 @@ class Connection(asyncio.BufferedProtocol):
     def begin(
         self, outgoing: Outgoing
     ) -> tuple[Answer, AnswerStream, asyncio.Future[None]]:
-        """Write the head, and the body where it is at hand; `arrival` comes next.
+        """Write the head, and the body where it is at hand.
 
-        Shapes: the future is done once the answer has its head.
+        Shapes: the future is done once the answer has its head; it raises any
+        `UpstreamError` of an exchange. Whoever stops waiting for it gives it up.
         The pool has just found it alive, with no turn of the loop since.
         """
         self._answer = Answer(
@@ -99,18 +100,11 @@ class Connection(asyncio.BufferedProtocol):
                 self._transport.write(body)
         return self._answer, self._stream, head
 
-    async def arrival(self, head: asyncio.Future[None]) -> None:
-        """Wait for the answer's head; whoever stops waiting closes the connection.
-
-        Raises: any `UpstreamError` of an exchange.
-        """
-        try:
-            await head
-        except BaseException:
-            self.abandon()
-            if not head.cancelled():
-                head.exception()  # retrieved: cancelled in the turn in which it failed
-            raise
+    def give_up(self, head: asyncio.Future[None]) -> None:
+        """Close: the wait for the answer's head failed, or was broken off."""
+        self.abandon()
+        if head.done() and not head.cancelled():
+            head.exception()  # retrieved: cancelled in the turn in which it failed
 
     def start_sending(self) -> None:
         """Note that a streamed body follows: no reuse before `stop_sending`."""

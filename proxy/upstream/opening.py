@@ -6,6 +6,7 @@ import httpx
 
 from proxy.settings import UpstreamSettings
 from proxy.upstream.limits import Limits
+from proxy.upstream.request import WITH_CONTENT
 from proxy.upstream.translation import translate
 from proxy.upstream.transport import Transport, verifying_context
 
@@ -79,7 +80,7 @@ def _framed(request: httpx.Request, waits_s: dict[str, float]) -> httpx.Request:
     if names.isdisjoint((b"content-length", b"transfer-encoding")):
         if not isinstance(request.stream, httpx.ByteStream):
             pairs.append((b"transfer-encoding", b"chunked"))
-        elif body := b"".join(request.stream):
+        elif (body := b"".join(request.stream)) or request.method in WITH_CONTENT:
             pairs.append((b"content-length", b"%d" % len(body)))
     return httpx.Request(
         request.method,

@@ -1,9 +1,11 @@
 """What an upstream answered, and how to ask: the seam between ways to send."""
 
-from collections.abc import MutableMapping
+from collections.abc import Awaitable, MutableMapping
 from typing import Any, NamedTuple, Protocol
 
 import httpx
+
+from proxy.upstream.request import Lines
 
 
 class Reply(NamedTuple):
@@ -20,19 +22,19 @@ class Reply(NamedTuple):
 
 
 class Sender(Protocol):
-    """One way to send requests: our own transport, or any of httpx's."""
+    """The way to one origin: over our own transport, or any of httpx's."""
 
-    async def send(
+    def send(
         self,
-        url: httpx.URL,
         method: str,
         target: bytes,
         *,
-        headers: list[tuple[bytes, bytes]],
+        lines: Lines,
         body: bytes | httpx.AsyncByteStream,
-    ) -> Reply:
-        """Send one request to the origin of `url`; return once its answer has a head.
+    ) -> Awaitable[Reply]:
+        """Send one request; its answer's head ends the wait.
 
-        Shapes: `target` is the request target, byte for byte.
+        Shapes: `target` is the request target, byte for byte; `lines` need not say how
+        long a whole body is.
         Raises: `UpstreamError`, and what a streamed body raises itself.
         """

@@ -1,5 +1,6 @@
 """One request out to a named upstream: where it is, how it is spoken to."""
 
+from collections.abc import Awaitable
 from typing import cast
 
 import httpx
@@ -8,29 +9,30 @@ from proxy.hosts import Accepts, accepts, known, reads_back
 from proxy.settings import UpstreamSettings
 from proxy.targets import forwarded
 from proxy.upstream.reply import Reply, Sender
-from proxy.upstream.transport import Transport
+from proxy.upstream.request import Lines
+from proxy.upstream.transport import Transport, Way
 
 
 class HttpxSender:
     """Sends over any httpx transport: HTTP/2, outbound proxies, scripted ones."""
 
-    def __init__(self, transport: httpx.AsyncBaseTransport) -> None:
+    def __init__(self, transport: httpx.AsyncBaseTransport, origin: httpx.URL) -> None:
         self._transport = transport
+        self._origin = origin
 
     async def send(
         self,
-        url: httpx.URL,
         method: str,
         target: bytes,
         *,
-        headers: list[tuple[bytes, bytes]],
+        lines: Lines,
         body: bytes | httpx.AsyncByteStream,
     ) -> Reply:
         """Send one request, as `Sender` says."""
         request = httpx.Request(
             method,
-            url,
-            headers=headers,
+            self._origin,
+            headers=lines.pairs,
             stream=httpx.ByteStream(body) if isinstance(body, bytes) else body,
             extensions={"target": target},
         )
@@ -65,9 +67,6 @@ class Upstream:
         self.name = name
         self.settings = settings
         self.transport = transport
-        self._sender: Sender = (
-            transport if isinstance(transport, Transport) else HttpxSender(transport)
-        )
         self.host: bytes = url.netloc
         self.accepts = accepts(url.host)
         self.reads_back = reads_back(url.host)
@@ -76,29 +75,29 @@ class Upstream:
         self.authorization = None if key is None else b"Bearer " + key
         self._learned: frozenset[str] = frozenset()
         self._origin = url.copy_with(path="/")
+        self._sender: Sender = (
+            Way(transport, self._origin)
+            if isinstance(transport, Transport)
+            else HttpxSender(transport, self._origin)
+        )
         self._base_path = url.raw_path.rstrip(b"/")
 
-    async def send(
+    def send(
         self,
         method: str,
         suffix: bytes,
         query: bytes | None,
         *,
-        headers: list[tuple[bytes, bytes]],
+        lines: Lines,
         body: bytes | httpx.AsyncByteStream,
-    ) -> Reply:
-        """Send one request; return when the head of its answer is here.
+    ) -> Awaitable[Reply]:
+        """Send one request; the wait is over when the head of its answer is here.
 
         Shapes: `suffix` goes behind the base path byte for byte, `query` behind that.
         Raises: `UpstreamError`, whatever the transport.
         """
-        return await self._sender.send(
-            self._origin,
-            method,
-            forwarded(self._base_path, suffix, query),
-            headers=headers,
-            body=body,
-        )
+        target = forwarded(self._base_path, suffix, query)
+        return self._sender.send(method, target, lines=lines, body=body)
 
     def accepts_without(self, refused: frozenset[str]) -> Accepts:
         """Return what this upstream takes if it does not take these members."""

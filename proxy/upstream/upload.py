@@ -13,9 +13,9 @@ from proxy.upstream.errors import RequestUnsendable
 async def upload(
     connection: Connection,
     body: AsyncIterable[bytes],
+    head: asyncio.Future[None],
     *,
     length_bytes: int | None,
-    head: asyncio.Future[None],
 ) -> None:
     """Write the body until it ends or the answer's head is here.
 
@@ -27,7 +27,7 @@ async def upload(
     try:
         async with asyncio.TaskGroup() as group:
             sending = group.create_task(_send(connection, body, length_bytes))
-            await connection.arrival(head)
+            await head
             sending.cancel()
     except BaseExceptionGroup as failures:
         raise failures.exceptions[0] from failures.exceptions[0].__cause__

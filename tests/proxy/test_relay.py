@@ -53,9 +53,8 @@ async def test_what_a_slow_client_could_not_take_comes_with_the_end(
         async with asyncio.TaskGroup() as tasks:
 
             async def pass_on() -> None:
-                await relay.events(
-                    Read(), "chat", now_ns=lambda: 0, patience=Patience()
-                )
+                patience = Patience(cast("asyncio.Task[None]", asyncio.current_task()))
+                await relay.events(Read(), "chat", now_ns=lambda: 0, patience=patience)
 
             passing = tasks.create_task(pass_on())
             await full.wait()

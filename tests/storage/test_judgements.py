@@ -25,6 +25,7 @@ WRONG = Judgement(
     digest=b"d" * 32,
     why="binding:7",
     verdict="invalid",
+    followed="enforced",
     faults=(
         Fault("/price", "/properties/price/type", '"SECRET" is not a number'),
         Fault("", "/required", "the rest"),

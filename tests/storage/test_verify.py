@@ -59,7 +59,7 @@ DAMAGE = {
     "DELETE FROM nodes WHERE parent = 0": "has lost element",
     "UPDATE nodes SET depth = 7 WHERE id = 1": "does not follow its parent",
     "UPDATE exchanges SET verdict = 'valid' WHERE seq = 1": "it has a verdict",
-    "INSERT INTO judgements VALUES (9, 0, '', '', x'', '', 'valid', '', x'', 0)": (
+    "INSERT INTO judgements VALUES (9, 0, '', '', x'', '', 'valid', '', x'', 0, '')": (
         "1 judgements are of no exchange"
     ),
     "DELETE FROM payloads WHERE seq = 2": "the bodies are missing",

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from proxy.schemas.registrar import Registrar
+from storage.assemble import Kept
 from storage.recorder import Recorder
 from storage.registering import Entry
 from storage.schemas import Policy, Rule
@@ -45,6 +46,11 @@ async def registered(
                     attempts=attempts,
                 )
             )
+
+
+def followed(kept: Kept) -> list[str]:
+    """Return what followed from the verdicts of an exchange."""
+    return [one.followed for one in kept.judgements]
 
 
 def asking(**members: Any) -> bytes:

@@ -15,6 +15,7 @@ from tests.wire.judging import (
     WRONG,
     asked,
     asking,
+    followed,
     registered,
     saying,
 )
@@ -53,7 +54,7 @@ async def test_an_invalid_answer_becomes_an_error_that_says_where(
             kept.row.state,
             kept.row.verdict,
         )
-        assert "enforced" in kept.flags
+        assert ["enforced"] == followed(kept)
         assert WRONG[8:] in kept.answer.decode().replace("\\", "")
 
 
@@ -74,6 +75,7 @@ async def test_a_valid_answer_passes_byte_for_byte(
     [
         ({"finish_reason": "length", "message": {"content": RIGHT[:5]}}, "truncated"),
         ({"message": {"content": None, "refusal": "no"}}, "refused"),
+        ({"message": {"content": "I cannot.", "refusal": "no"}}, "refused"),
     ],
 )
 async def test_what_is_truncated_or_refused_passes(

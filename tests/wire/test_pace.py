@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from proxy.front import serve
 from tests.living import RawClient
 from tests.scripted_upstream import CHAT, RawRequest, Wire, completion
 from tests.wire.scene import CHAT_PATH, scene
@@ -203,3 +204,15 @@ async def test_h41_a_refused_first_head_is_not_waited_for_again(tmp_path: Path) 
         async with at.client() as other:
             await other.post(CHAT_PATH, CHAT)
             assert 200 == (await other.head())[0]
+
+
+async def test_an_idle_client_is_kept_for_a_while_after_each_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve, "KEEP_ALIVE_S", 0.4)
+    async with scene(tmp_path, plain, head_timeout_s=0.1) as at, at.client() as client:
+        for _ in range(5):  # longer than that, all together
+            await client.post(CHAT_PATH, b'{"model":"m","messages":[]}')
+            await client.body((await client.head())[1])
+            await asyncio.sleep(0.1)
+        assert b"" == await client.rest()

@@ -18,6 +18,7 @@ from tests.wire.judging import (
     asked,
     asking,
     calling,
+    followed,
     registered,
     saying,
 )
@@ -50,9 +51,8 @@ async def test_repair_gives_the_first_valid_answer_as_if_it_were_the_only_one(
                     headers["x-spiritsafe-usage"]
                 )
             assert ["invalid", "invalid", "valid"] == [one.row.verdict for one in kept]
-            assert [("asked_again",), ("asked_again",), ()] == [
-                one.flags for one in kept
-            ]
+            told = [followed(one) for one in kept]
+            assert [["asked_again"], ["asked_again"], [""]] == told
             first, second, third = (
                 each.json["messages"] for each in it.upstream.requests
             )
@@ -77,8 +77,8 @@ async def test_after_the_last_attempt_the_error_is_that_of_the_last(
         status, headers, data = await asked(it, asking())
         assert (502, "2") == (status, headers["x-spiritsafe-attempts"])
         assert "cost" in str(json.loads(data)["error"]["faults"])
-        flags = [one.flags for one in await it.settled()]
-        assert [("asked_again",), ("enforced",)] == flags
+        told = [followed(one) for one in await it.settled()]
+        assert [["asked_again"], ["enforced"]] == told
 
 
 async def test_a_call_is_asked_for_again_by_its_tool_message(tmp_path: Path) -> None:
@@ -174,7 +174,7 @@ async def test_nobody_is_asked_again_once_the_client_has_sent_fin(
         assert (502, str(before)) == (status, headers["x-spiritsafe-attempts"])
         kept = await it.settled()
         assert before == len(it.upstream.requests) == len(kept)
-        assert ("enforced",) == kept[-1].flags
+        assert ["enforced"] == followed(kept[-1])
 
 
 @pytest.mark.parametrize(
@@ -212,7 +212,18 @@ async def test_who_leaves_during_the_commit_has_nothing_asked_again(
                 await it.accounts()
         (kept,) = await it.settled()
         assert 1 == len(it.upstream.requests)
-        assert ("asked_again",) == kept.flags
+        assert ["enforced"] == followed(kept)
+
+
+async def test_what_follows_is_told_where_the_content_is_not_kept(
+    tmp_path: Path,
+) -> None:
+    await registered(tmp_path / "s.db", ALL, policy="repair", attempts=1)
+    async with scene(tmp_path, saying(WRONG)) as it:
+        assert 502 == (await asked(it, asking(store=False)))[0]
+        kept = await it.settled()
+        assert [0, 0] == [one.row.content_kept for one in kept]
+        assert [["asked_again"], ["enforced"]] == [followed(one) for one in kept]
 
 
 async def test_fin_during_the_commit_gives_what_enforce_gives(tmp_path: Path) -> None:
@@ -226,6 +237,7 @@ async def test_fin_during_the_commit_gives_what_enforce_gives(tmp_path: Path) ->
         status, headers = await client.head()
         assert (502, "invalid") == (status, headers["x-spiritsafe-verdict"])
         assert 1 == len(it.upstream.requests)
+        assert ["enforced"] == followed(await it.one())
 
 
 def once(then: Script) -> Script:

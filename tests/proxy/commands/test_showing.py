@@ -134,7 +134,7 @@ def test_verdicts_and_their_faults_are_told(tmp_path: Path) -> None:
     text = out("show", made.id, "--db", tmp_path / "a.db")
     for line in (
         "verdict    invalid at /price",
-        "judged     invalid: /choices/0/message/content by invoice@2 (binding:7)",
+        "judged     invalid enforced: /choices/0/message/content by invoice@2 (binding:7)",
         '- /price: "SECRET" is not a number (/properties/price/type)',
         "- the whole: the rest (/required)",
         "judged     unchecked unknown_schema: /choices/0/message/tool_calls/0",
@@ -148,6 +148,7 @@ def test_verdicts_and_their_faults_are_told(tmp_path: Path) -> None:
         "why": "binding:7",
         "verdict": "invalid",
         "reason": "",
+        "followed": "enforced",
         "judged_at": rows.moment(made.ended_at),
         "faults": [
             {

@@ -23,6 +23,11 @@ TOOLS: Json = {
     "tools": [{"type": "function", "function": {"name": "move", "parameters": POINT}}]
 }
 
+OTHER: Json = {"type": "function", "function": {"name": "other"}}
+
+CONTENT = "/choices/0/message/content"
+ARGUMENTS = "/choices/0/message/tool_calls/0/function/arguments"
+
 
 def chat(
     *messages: dict[str, Json], finish_reason: str = "stop", **request: Json

@@ -34,6 +34,7 @@ def members(**values: Any) -> dict[str, msgspec.Raw]:
         (members(text={"verbosity": "low"}), None),
         (members(tools=[], tool_choice="auto"), Judging(calls_only=True)),
         (members(tools=[], tool_choice={"type": "function"}), Judging()),
+        (members(tools=[], tool_choice="required"), Judging()),
         (members(functions=[]), Judging(calls_only=True)),
         (members(functions=[], function_call={"name": "f"}), Judging()),
     ],

@@ -6,7 +6,10 @@ import pytest
 from proxy.schemas.judge import Unknown, summary
 from storage.records import Json
 from tests.proxy.schemas.questions import (
+    ARGUMENTS,
+    CONTENT,
     FORMAT,
+    OTHER,
     POINT,
     TOOLS,
     bound,
@@ -18,9 +21,6 @@ from tests.proxy.schemas.questions import (
     say,
     told,
 )
-
-CONTENT = "/choices/0/message/content"
-ARGUMENTS = "/choices/0/message/tool_calls/0/function/arguments"
 
 
 @pytest.mark.parametrize(
@@ -64,10 +64,11 @@ def test_every_call_is_judged_by_its_own_tool() -> None:
     message = call('{"x": 1}')
     message["tool_calls"] += call('{"x": 1}', "turn")["tool_calls"]
     message["tool_calls"] += call("{}", "unheard_of")["tool_calls"]
-    second = "/choices/0/message/tool_calls/1/function/arguments"
+    second, third = (ARGUMENTS.replace("/0/f", f"/{at}/f") for at in (1, 2))
     expected = [
         (ARGUMENTS, "move", "tool", "valid"),
         (second, "turn", "tool", "invalid"),
+        (third, "move", "tool", "invalid"),  # the first of those offered
     ]
     assert expected == told(chat(message, tools=tools))
 
@@ -134,6 +135,7 @@ def test_a_text_completion_is_judged_by_registered_schemas() -> None:
     ("message", "asked"),
     [
         (say(None, refusal="I would rather not."), FORMAT),
+        (say("I would rather not.", refusal="No."), FORMAT),
         (
             say(None, refusal="No."),
             TOOLS | {"tool_choice": {"type": "function", "function": {"name": "move"}}},
@@ -146,11 +148,12 @@ def test_a_refusal_is_refused(message: dict[str, Json], asked: Json) -> None:
 
 
 def test_a_refusing_part_of_a_response_is_refused() -> None:
-    part = {"type": "refusal", "refusal": "No."}
-    item = {"type": "message", "role": "assistant", "content": [part]}
+    parts = [{"type": "output_text", "text": "Well."}]
+    parts += [{"type": "refusal", "refusal": "No."}]
+    item = {"type": "message", "role": "assistant", "content": parts}
     form = {"type": "json_schema", "name": "point", "schema": POINT}
     (one,) = judged(responses(item, text={"format": form}))
-    assert ("/output/0/content/0/refusal", "refused") == (one.slot, one.verdict)
+    assert ("/output/0/content/1/refusal", "refused") == (one.slot, one.verdict)
 
 
 @pytest.mark.parametrize("reason", ["length", "content_filter"])
@@ -241,22 +244,6 @@ def test_what_no_schema_concerns_is_not_judged() -> None:
     assert () == judged(chat(say("{}"), response_format={"type": "json_object"}))
 
 
-@pytest.mark.parametrize("text", [None, '{"x": 1}'])
-def test_a_call_that_was_forced_and_is_missing_is_invalid(text: str | None) -> None:
-    choice = {"type": "function", "function": {"name": "move"}}
-    (one,) = judged(chat(say(text), **TOOLS, tool_choice=choice))
-    assert (CONTENT, "move", "invalid") == (one.slot, one.schema, one.verdict)
-    assert "The tool move was to be called and was not." == one.faults[0].message
-
-
-def test_a_tool_that_was_forced_has_the_schema_that_is_bound_to_it() -> None:
-    choice = {"type": "function", "function": {"name": "move"}}
-    asked = chat(say(None), **TOOLS, tool_choice=choice)
-    tooled = bound(POINT, "point@3", "binding:7", "move")
-    asked = msgspec.structs.replace(asked, bound=(tooled,))
-    assert [(CONTENT, "point@3", "binding:7", "invalid")] == told(asked)
-
-
 def test_a_registered_schema_comes_before_the_one_of_the_request() -> None:
     asked = chat(say('{"x": 1}'), **FORMAT)
     strict = bound(POINT | {"required": ["x", "y"]}, "point@2", "header")
@@ -284,13 +271,13 @@ def test_a_registered_schema_means_the_call_that_was_to_be_the_answer(
 def test_a_registered_schema_leaves_calls_on_the_way_to_their_tools(
     choice: Json,
 ) -> None:
-    other = {"type": "function", "function": {"name": "other"}}
-    tools = [*TOOLS["tools"], other] if choice != "auto" else TOOLS["tools"]
+    both = [*TOOLS["tools"], OTHER]
+    tools = both if choice != "auto" else TOOLS["tools"]
     asked = chat(call('{"x": 1}'), tools=tools, tool_choice=choice)
     invoice = bound({"required": ["total"]}, "invoice@1", "header")
     asked = msgspec.structs.replace(asked, bound=(invoice,))
     assert [(ARGUMENTS, "move", "tool", "valid")] == told(asked)
-    asked = chat(call("{}", "other"), tools=tools, tool_choice="auto")
+    asked = chat(call("{}", "other"), tools=both, tool_choice="auto")
     assert [] == told(msgspec.structs.replace(asked, bound=(invoice,)))
 
 

@@ -140,6 +140,24 @@ async def test_both_transports_send_the_exact_target(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["own", "httpx"])
+@pytest.mark.parametrize("body", [b"", b"{}"])
+async def test_both_transports_say_how_long_a_body_is(kind: str, body: bytes) -> None:
+    seen: list[bytes] = []
+
+    async def script(peer: Peer) -> None:
+        seen.append(await peer.request())
+        await peer.send(OK)
+
+    async with upstream(script) as server:
+        settings = UpstreamSettings.model_validate(
+            {"url": server.url, "transport": kind}
+        )
+        async with open_transport(settings) as through:
+            await exchange(through, post(server.url, body))
+    assert seen[0].lower().count(b"content-length: %d\r\n" % len(body)) == 1
+
+
+@pytest.mark.parametrize("kind", ["own", "httpx"])
 async def test_h84_both_transports_verify_and_say_so(kind: str) -> None:
     server_side, _ = pair()
     async with upstream(answering(OK), tls=server_side) as server:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from proxy.upstream.errors import RequestUnsendable
-from proxy.upstream.request import Outgoing
+from proxy.upstream.request import Lines, Outgoing
 
 URL = "http://a.test/x"
 
@@ -67,6 +67,26 @@ def test_a_streamed_body_with_odd_framing_is_refused(
 def test_an_empty_body_is_announced_where_one_is_expected(method: str) -> None:
     head = Outgoing.of(request(method=method, body=b"")).head
     assert head == method.encode() + b" /x HTTP/1.1\r\ncontent-length: 0\r\n\r\n"
+
+
+def test_the_same_lines_serve_bodies_of_every_length() -> None:
+    lines = Lines([(b"Host", b"a.test"), (b"idempotency-key", b"1")])
+    for body, size in ((b"ab", b"2"), (b"a" * 812, b"812")):
+        assert Outgoing("POST", b"/x", lines, body).head == (
+            b"POST /x HTTP/1.1\r\nHost: a.test\r\nidempotency-key: 1\r\n"
+            b"content-length: " + size + b"\r\n\r\n"
+        )
+    assert lines.without(b"idempotency-key").pairs == ((b"Host", b"a.test"),)
+
+
+@pytest.mark.parametrize("pair", [(b"a", b"1\r\nb: 2"), (b"a\n", b"1"), (b"a", b"\0")])
+def test_lines_that_cannot_be_sent_are_refused_with_each_request(
+    pair: tuple[bytes, bytes],
+) -> None:
+    lines = Lines([pair])
+    for _ in range(2):
+        with pytest.raises(RequestUnsendable):
+            Outgoing("GET", b"/x", lines, b"")
 
 
 @pytest.mark.parametrize("length", [b"2", b"0"])
