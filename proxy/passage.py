@@ -321,10 +321,10 @@ class Passage:
             ours = self._own_headers(recorded=recorded)
             await send_error(send, outcome.refusal, [*ours, *outcome.verdict])
             return
-        if not relay.head_sent:
-            head = self._head(recorded=recorded)
-            await relay.head(self._tape.status, head, joined=True)
-        await relay.release()
+        if relay.head_sent:
+            await relay.release()
+        else:
+            await relay.answer(self._tape.status, self._head(recorded=recorded))
 
     async def _withhold(self, relay: Relay, send: Send) -> None:
         """Let nobody take for whole what is not stored (D8, `fail_closed`)."""

@@ -48,19 +48,17 @@ class Relay:
         """Whether the client has the head of an answer already."""
         return self._head_sent
 
-    async def head(
-        self, status: int, headers: list[tuple[bytes, bytes]], *, joined: bool = False
-    ) -> None:
-        """Send the head of the answer; `joined` when what is held follows at once."""
+    async def head(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send the head of the answer."""
         self._head_sent = True
         await self._send(
-            {
-                "type": "http.response.start",
-                "status": status,
-                "headers": headers,
-                "spiritsafe.joined": joined,
-            }
+            {"type": "http.response.start", "status": status, "headers": headers}
         )
+
+    async def answer(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
+        """Send an answer of which nothing was sent: its head, and what is held."""
+        self._head_sent = True
+        await self._turn.answer(status, headers, self._let_out())
 
     def hold(self, let_go: Callable[[], Awaitable[None]]) -> None:
         """Hold all of the answer back, as long as the tape has room for it.
@@ -128,12 +126,17 @@ class Relay:
 
     async def release(self) -> None:
         """Send what was held, and the end of the answer."""
-        body = b"".join((*self._back, *self._held))
-        self._back.clear()
-        self._held.clear()
+        body = self._let_out()
         await self._send(
             {"type": "http.response.body", "body": body, "more_body": False}
         )
+
+    def _let_out(self) -> bytes:
+        """Return what is held, and hold nothing any more."""
+        body = b"".join((*self._back, *self._held))
+        self._back.clear()
+        self._held.clear()
+        return body
 
     async def cut(self, failure: Refusal | None) -> None:
         """End the answer so that it cannot be taken for whole (style rule 15)."""

@@ -14,12 +14,7 @@ import struct
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol, cast
 
-from uvicorn._types import (
-    ASGIReceiveEvent,
-    HTTPResponseBodyEvent,
-    HTTPResponseStartEvent,
-    HTTPScope,
-)
+from uvicorn._types import ASGIReceiveEvent, HTTPScope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
@@ -105,7 +100,6 @@ class Turn(RequestResponseCycle):
     response_complete = False
     chunked_encoding: bool | None = None
     expected_content_length = 0
-    _unwritten = b""  # a head that waits for its body
     _news = False  # the application has not been told what happened last
     _told: asyncio.Event | None = None  # made by who has to wait for news
 
@@ -201,20 +195,28 @@ class Turn(RequestResponseCycle):
 
     async def send(self, message: Any) -> None:
         """Write one ASGI event, waiting while the client reads slower than we write."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
         if self.disconnected:
             return
-        if self.flow.write_paused:
-            await self.flow.drain()
-            if self.disconnected:
-                return
         if self.response_started:
-            self._write_body(message)
+            more = message.get("more_body", False)
+            self._write_body(b"", message.get("body", b""), more=more)
         else:
-            self._write_head(message)
+            head = self._head(message["status"], message.get("headers", ()))
+            self.transport.write(head)
 
-    def _write_head(self, message: HTTPResponseStartEvent) -> None:
-        status = message["status"]
-        headers = message.get("headers", ())
+    async def answer(
+        self, status: int, headers: Iterable[tuple[bytes, bytes]], body: bytes
+    ) -> None:
+        """Write a whole answer in one write, waiting as `send` does."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if not self.disconnected:
+            self._write_body(self._head(status, headers), body, more=False)
+
+    def _head(self, status: int, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+        """Return the head of the answer, and decide how its end will be told."""
         lines = [STATUS_LINES[status]]
         bodiless = self.scope["method"] == "HEAD" or status in BODILESS
         for name, value in headers:
@@ -239,14 +241,10 @@ class Turn(RequestResponseCycle):
             raise UnsafeHead("a header of the answer holds CR, LF or NUL: not sent")
         self.response_started = True
         self.waiting_for_100_continue = False
-        if message.get("spiritsafe.joined"):  # its body follows: one write for both
-            self._unwritten = head + b"\r\n"
-        else:
-            self.transport.write(head + b"\r\n")
+        return head + b"\r\n"
 
-    def _write_body(self, message: HTTPResponseBodyEvent) -> None:
-        body = message.get("body", b"")
-        more = message.get("more_body", False)
+    def _write_body(self, head: bytes, body: bytes, *, more: bool) -> None:
+        """Write a piece of the body, behind the head where that was not written yet."""
         if self.scope["method"] == "HEAD":
             body = b""
         framed = body
@@ -256,10 +254,8 @@ class Turn(RequestResponseCycle):
                 framed += b"0\r\n\r\n"
         elif self.chunked_encoding is False:
             self.expected_content_length -= len(body)
-        if self._unwritten:
-            framed, self._unwritten = self._unwritten + framed, b""
-        if framed:
-            self.transport.write(framed)
+        if head or framed:
+            self.transport.write(head + framed)
         if more:
             return
         if self.expected_content_length:
