@@ -98,18 +98,29 @@ def shaped(value: Any, shape: type[T]) -> T:
         raise Unfit("unreadable") from error
 
 
-def prompt(request: Json) -> Prompt:
-    """Return the messages and tools of a chat request, legacy functions as tools."""
+def prompt(request: Json, wrong: frozenset[int] = frozenset()) -> Prompt:
+    """Return the messages and tools of a chat request, legacy functions as tools.
+
+    Shapes: `wrong` are the places of messages that are not to be learnt.
+    """
     read = shaped(request, Prompt)
     tools = list(read.tools or ())
     if any(tool.get("type") != "function" for tool in tools):
         raise Unfit("unsupported_tool")
     tools += ({"type": "function", "function": f} for f in read.functions or ())
     return Prompt(
-        messages=read.messages,
+        messages=[
+            unlearnt(message) if at in wrong else message
+            for at, message in enumerate(read.messages)
+        ],
         tools=tools or None,
         parallel_tool_calls=False if read.functions else read.parallel_tool_calls,
     )
+
+
+def unlearnt(message: Message) -> Message:
+    """Return a message as one that training only reads (wire.md 6.3)."""
+    return msgspec.structs.replace(message, weight=0)
 
 
 def choices(answer: Json) -> list[Choice]:

@@ -14,6 +14,7 @@ from distill.chat import (
     Shape,
     ToolCall,
     shaped,
+    unlearnt,
 )
 from distill.errors import Unfit
 from distill.pairs import Json
@@ -80,9 +81,10 @@ class Response(Shape, frozen=True, kw_only=True):
 FINISHES = {"max_output_tokens": "length", "content_filter": "content_filter"}
 
 
-def prompt(request: Json) -> Prompt:
+def prompt(request: Json, wrong: frozenset[int] = frozenset()) -> Prompt:
     """Return the input and tools of a Responses request, in chat's shapes.
 
+    Shapes: `wrong` are the places of items that are not to be learnt.
     Raises: `Unfit` where the server holds a part of the prompt.
     """
     read = shaped(request, Request)
@@ -92,7 +94,7 @@ def prompt(request: Json) -> Prompt:
     asked = read.input or ""
     said = [Item(role="user", content=asked)] if isinstance(asked, str) else asked
     return Prompt(
-        messages=system[: bool(read.instructions)] + _messages(said),
+        messages=system[: bool(read.instructions)] + _messages(said, wrong),
         tools=[_nested(tool) for tool in read.tools or ()] or None,
         parallel_tool_calls=read.parallel_tool_calls,
     )
@@ -111,10 +113,12 @@ def choices(answer: Json) -> list[Choice]:
     return [Choice(message=joined[0], finish_reason=finish)]
 
 
-def _messages(items: Sequence[Item]) -> list[Message]:
+def _messages(
+    items: Sequence[Item], wrong: frozenset[int] = frozenset()
+) -> list[Message]:
     """Return items as messages; calls of one turn join the assistant's message."""
     messages: list[Message] = []
-    for item in items:
+    for at, item in enumerate(items):
         if item.type == "function_call":
             call = ToolCall(
                 id=item.call_id or "",
@@ -129,6 +133,8 @@ def _messages(items: Sequence[Item]) -> list[Message]:
             messages[-1] = msgspec.structs.replace(messages[-1], tool_calls=calls)
         elif item.type != "reasoning":
             messages.append(_message(item))
+        if at in wrong and item.type != "reasoning":
+            messages[-1] = unlearnt(messages[-1])
     return messages
 
 

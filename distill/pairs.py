@@ -16,6 +16,7 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     Shapes: `request` is the body as received; `answer` the answer's JSON object, a
     stream assembled, or None where there is none; `verdict` is the last one, and
     `verdicts` those by each schema, by its name and by its digest;
+    `wrong` are the places in the request's messages of answers that were `invalid`;
     `first` is the attempt that this one, asking again, is to set right in the end.
     """
 
@@ -27,4 +28,5 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     answer: Json | None
     verdict: str | None = None
     verdicts: Mapping[str | bytes, str] = {}
+    wrong: frozenset[int] = frozenset()
     first: "Pair | None" = None

@@ -5,7 +5,7 @@ Decided once for all requests that ask alike and name none of its members themse
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import msgspec
 
@@ -19,7 +19,7 @@ MOST_REMEMBERED = 256
 _IDENTITY = Edit(where="header", member="accept-encoding", value="identity")
 
 
-class Asked(NamedTuple):
+class Asked(msgspec.Struct, frozen=True):
     """All that decides what is added to a request, but for its body.
 
     Shapes: `identity` asks the upstream for an answer without coding.

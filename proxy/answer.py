@@ -4,7 +4,6 @@ Never raises on what an upstream sent; what could not be read is flagged.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
@@ -27,7 +26,7 @@ SNIFFED_BYTES = 64
 EVENT_STARTS = (b"data:", b"event:", b":", b"id:", b"retry:")
 
 
-class Received(NamedTuple):
+class Received(msgspec.Struct, frozen=True):
     """What is known of an answer once it ended.
 
     Shapes: the header values are empty where there was no such header; `chunks` are the

@@ -113,8 +113,9 @@ _SCHEMA = re.compile(rb"[A-Za-z0-9][A-Za-z0-9._-]{0,63}(?:@[0-9]{1,9})?")
 class Control(msgspec.Struct, frozen=True):
     """What a request's headers ask of us.
 
-    Shapes: `encoding` is the request's content coding, `b""` for none; `media_type`
-    the whole content type; `accept_encoding` None where the client sent none.
+    Shapes: `encoding` is the request's content coding, `b""` for none; `json` says that
+    the content type, or having none, lets it be JSON; `accept_encoding` is None where
+    the client sent none.
     """
 
     tags: dict[str, str] = {}
@@ -122,7 +123,7 @@ class Control(msgspec.Struct, frozen=True):
     record: bool = True
     retry_count: int = 0
     encoding: bytes = b""
-    media_type: bytes = b""
+    json: bool = True
     accept_encoding: bytes | None = None
 
     @property
@@ -250,9 +251,13 @@ def control(headers: Headers) -> Control:
         _record(found),
         int(retries) if retries.isdigit() and len(retries) < 5 else 0,
         get(b"content-encoding", b"").strip().lower(),
-        get(b"content-type", b""),
+        _is_json(get(b"content-type", b"")),
         get(b"accept-encoding"),
     )
+
+
+def _is_json(media_type: bytes) -> bool:
+    return not media_type or b"json" in media_type.lower()
 
 
 def credential(headers: Headers, query: bytes = b"") -> bytes | None:

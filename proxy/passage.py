@@ -180,8 +180,7 @@ class Passage:
     async def _ask(self, asked: Asked) -> Reply:
         """Send the request; once more without what the upstream says it refuses."""
         reply = await self._send(asked)
-        added = self._tape.plan.added
-        if not added or reply.status not in REFUSING:
+        if reply.status not in REFUSING or not (added := self._tape.plan.added):
             return reply
         self._tape.status = reply.status  # also where its body breaks off
         seen = await Replayed.reading(reply.stream, MAX_REFUSAL_BYTES)

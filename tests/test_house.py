@@ -55,7 +55,7 @@ PURE = re.compile(
     "strangers|stitch|tape|targets|terminal|validate|repair|stitch/.*|stored/(parameters|shapes)|"
     "schemas/(__init__|applying|carried|cases|document|extract|patterns|registry|slots|strict|traits)).py|"
     "distill/(pairs|chat|items|split|dedupe|preflight|formats/.*).py|"
-    "storage/(records|bodies|complaints|schemas|threads|writable).py|(proxy|distill|storage)/errors.py"
+    "storage/(records|bodies|phrases|complaints|schemas|threads|writable).py|(proxy|distill|storage)/errors.py"
 )
 PURE_TO_READ = "proxy/settings.py"  # as a type: a pure module is given a Settings
 IMPURE = re.compile(

@@ -1,8 +1,9 @@
 """OpenAI's supervised fine-tuning lines: which exchanges become one, and how it reads.
 
 An answer that came of asking again gets the prompt of the first attempt, without the
-talk of errors. Source: wire.md 6.3 and 6.4, Appendix D. Not here, since they need more
-than one exchange: duplicates, and a parent named by `previous_response_id`.
+talk of errors; a wrong answer that a conversation went on from has weight 0, so it is
+context and not learnt. Source: wire.md 6.3 and 6.4, Appendix D. Not here, since they
+need more than one exchange: duplicates, and a parent named by `previous_response_id`.
 """
 
 import json
@@ -48,7 +49,7 @@ def examples(pair: Pair) -> Iterator[Json | Reason]:
 def prompt_of(pair: Pair) -> chat.Prompt:
     """Return what a pair asks. Raises: `Unfit`."""
     _refuse_unkept(pair)
-    return PROMPTS[pair.endpoint](_object(pair.request))
+    return PROMPTS[pair.endpoint](_object(pair.request), pair.wrong)
 
 
 def choices_of(pair: Pair) -> list[chat.Choice]:

@@ -10,6 +10,8 @@ Source: wire.md 6.3, 7.4 and Appendix D.
 
 from collections.abc import Iterator
 
+import msgspec
+
 from distill.errors import Reason, Unfit
 from distill.formats.openai_chat import choices_of, line, prompt_of
 from distill.pairs import Json, Pair
@@ -29,7 +31,8 @@ def _line(pair: Pair) -> Json:
     if pair.verdict != "valid":
         raise Unfit("not_valid")
     rejected, chosen = choices_of(pair.first), choices_of(pair)
-    prompt = prompt_of(pair.first)
+    plain = msgspec.structs.replace(pair.first, wrong=frozenset())
+    prompt = prompt_of(plain)  # nothing of a prompt is learnt here
     if len(rejected) > 1 or len(chosen) > 1:
         raise Unfit("several_choices")
     if pair.first.verdict != "invalid" or not _set_right(pair.first, pair):

@@ -11,9 +11,9 @@ from proxy.api import models, registered
 from proxy.api.asking import body, octets, parameters
 from proxy.api.sending import Json
 from proxy.api.who import Visitor
-from proxy.commands.registered import binding_json, version_json, whole_json
+from proxy.commands.registered import added_json, binding_json, version_json, whole_json
 from proxy.errors import ClientError, ForbiddenError, NotFoundError, OwnError
-from proxy.schemas.admit import admit
+from proxy.schemas.admit import addition
 from proxy.schemas.document import SchemaRefused
 from proxy.schemas.registrar import Registrar
 from proxy.schemas.registry import Registry
@@ -56,14 +56,13 @@ class Registering:
         admitted(request, visitor)
         name, document = request.path_params["name"], await octets(request)
         try:
-            await admit(name, document)
+            entry = await addition(name, document, source="api")
         except SchemaRefused as exc:
             raise ClientError(
                 exc.message, code="schema_refused", param=exc.path or None
             ) from exc
-        entry = Entry(do="add", schema=name, document=document, source="api")
         done = await self._registrar.enter(entry)
-        return Json(write_json({**version_json(_sure(done.version)), "new": done.new}))
+        return Json(write_json(added_json(_sure(done.version), new=done.new)))
 
     async def bindings(self, request: Request, visitor: Visitor) -> Json:
         """Return all bindings, in their order."""

@@ -16,6 +16,7 @@ from proxy.commands.opening import opened
 from proxy.said import said
 from storage.assemble import Row
 from storage.judgements import standing
+from storage.missteps import missteps
 from storage.queries.pages import everything
 from storage.queries.tree import Node
 from storage.reading import Library
@@ -104,4 +105,5 @@ def _alone(library: Library, row: Row) -> Pair:
         answer=answer,
         verdict=row.verdict,
         verdicts=verdicts,
+        wrong=missteps(library.connection, row.parent, request),
     )

@@ -25,6 +25,11 @@ def version_json(its: Version) -> dict[str, Json]:
     }
 
 
+def added_json(its: Version, *, new: bool) -> dict[str, Json]:
+    """Return a version that was added, and whether it was not there before."""
+    return {**version_json(its), "new": new}
+
+
 def whole_json(its: Version, versions: Sequence[int]) -> bytes:
     """Return a version with its document as it was given, and which ones there are."""
     told = {

@@ -14,6 +14,7 @@ from proxy.commands.flags import database, tags_from
 from proxy.commands.modelling import schema_of
 from proxy.commands.opening import opened
 from proxy.commands.registered import (
+    added_json,
     binding_json,
     binding_table,
     version_json,
@@ -22,7 +23,7 @@ from proxy.commands.registered import (
     words,
 )
 from proxy.commands.wishing import register
-from proxy.schemas.admit import admit
+from proxy.schemas.admit import addition
 from proxy.schemas.document import MAX_BYTES, SchemaRefused
 from proxy.schemas.registry import Registry
 from proxy.stitch.values import read_json
@@ -51,17 +52,16 @@ def add(
     else:
         document, source = _read(file or "-"), "file"
     try:
-        asyncio.run(admit(name, document))
+        entry = asyncio.run(addition(name, document, source=source))
     except SchemaRefused as exc:
         place = f" at {exc.path}" if exc.path else ""
         told = pydantic or ("stdin" if file == "-" else file)
         raise Refused(f"{told}: {exc.message}{place}") from exc
-    entry = Entry(do="add", schema=name, document=document, source=source)
     done = register(database(db), entry)
     if done.version is None:  # pragma: no cover  adding gives a version
         return
     if as_json:
-        printing.write_json({**version_json(done.version), "new": done.new})
+        printing.write_json(added_json(done.version, new=done.new))
     else:
         known = "" if done.new else " already"
         printing.say(f"{done.version.ref}{known}")

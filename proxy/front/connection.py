@@ -4,6 +4,7 @@ It builds the ASGI scope from the request line as it was sent, tells a turn when
 client leaves, and keeps going when the client only closes its sending half.
 """
 
+from collections import deque
 from typing import Any, cast
 
 import httptools
@@ -52,7 +53,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._ahead: list[Turn] = []  # of `cycle`, where requests are pipelined
+        self._ahead: deque[Turn] = deque()  # of `cycle`, one for each in `pipeline`
         self._in_head = True
         self._head_bytes = 0  # read of a head that has not ended
         self._coded = False  # the head has a transfer coding
@@ -105,7 +106,7 @@ class Connection(HttpToolsProtocol):
         if known is None or body is None:
             return False
         scope = known.scope_for(len(body))
-        turn = self._turn(scope, keep_alive=True, notes=known.notes)
+        turn = Turn(scope, known.notes, self, keep_alive=True)
         turn.query = known.query
         turn.take_in(body)
         turn.more_body = False
@@ -290,23 +291,11 @@ class Connection(HttpToolsProtocol):
         if self._upgrades:
             return
         keep_alive = version == "1.1" and self.parser.should_keep_alive()
-        turn = self._turn(self.scope, keep_alive=keep_alive, notes={})
+        turn = Turn(self.scope, {}, self, keep_alive=keep_alive)
         turn.waiting_for_100_continue = self.expect_100_continue
         if b"?" in self.url:
             turn.query = self.scope["query_string"]
         self._serve(turn)
-
-    def _turn(
-        self, scope: HTTPScope, *, keep_alive: bool, notes: dict[object, Any]
-    ) -> Turn:
-        return Turn(
-            scope,
-            self.transport,
-            self.flow,
-            notes=notes,
-            keep_alive=keep_alive,
-            on_response=self.on_response_complete,
-        )
 
     def _serve(self, turn: Turn) -> None:
         """Start the application on a turn, or have it wait for the one before."""
@@ -342,6 +331,7 @@ class Connection(HttpToolsProtocol):
             return
         self.flow.resume_reading()
         if self.pipeline:
+            self._ahead.popleft()  # the turn that has ended
             turn, _ = self.pipeline.pop()
             self._start(cast("Turn", turn))
 

@@ -47,7 +47,7 @@ class Repeat(msgspec.Struct, frozen=True):
         digits = headers[lengths[0]][1]
         line = b"\r\n%b: %b\r\n" % (spelled, digits)
         at = data.find(line, 0, stop)
-        if at < 0 or data.find(line, at + 2, stop) >= 0:
+        if at < 0:
             return None
         behind = at + len(line) - 2
         known = cls(

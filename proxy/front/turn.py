@@ -16,7 +16,6 @@ from typing import Any, Protocol, cast
 
 from uvicorn._types import (
     ASGIReceiveEvent,
-    ASGISendEvent,
     HTTPResponseBodyEvent,
     HTTPResponseStartEvent,
     HTTPScope,
@@ -56,8 +55,14 @@ class ClientGone(Exception):
     """The client left before its request was whole."""
 
 
-class Lingering(Protocol):
+class Client(Protocol):
     """What a turn needs of its connection."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+
+    def on_response_complete(self) -> None:
+        """Go on with the next request: this one is answered."""
 
     def linger(self) -> None:
         """Close so that the answer is seen, though the client is still sending."""
@@ -107,19 +112,17 @@ class Turn(RequestResponseCycle):
     def __init__(  # not its parent's
         self,
         scope: HTTPScope,
-        transport: asyncio.Transport,
-        flow: FlowControl,
-        *,
         notes: dict[object, Any],
+        client: Client,
+        *,
         keep_alive: bool,
-        on_response: Callable[[], None],
     ) -> None:
         self.scope = scope
-        self.transport = transport
-        self.flow = flow
         self.notes = notes
+        self.transport = client.transport
+        self.flow = client.flow
+        self.on_response = client.on_response_complete
         self.keep_alive = keep_alive
-        self.on_response = on_response
 
     @property
     def left(self) -> bool:
@@ -196,7 +199,7 @@ class Turn(RequestResponseCycle):
         body, self.unread = bytes(self.unread), b""
         return {"type": "http.request", "body": body, "more_body": self.more_body}
 
-    async def send(self, message: ASGISendEvent) -> None:
+    async def send(self, message: Any) -> None:
         """Write one ASGI event, waiting while the client reads slower than we write."""
         if self.disconnected:
             return
@@ -205,9 +208,9 @@ class Turn(RequestResponseCycle):
             if self.disconnected:
                 return
         if self.response_started:
-            self._write_body(cast("HTTPResponseBodyEvent", message))
+            self._write_body(message)
         else:
-            self._write_head(cast("HTTPResponseStartEvent", message))
+            self._write_head(message)
 
     def _write_head(self, message: HTTPResponseStartEvent) -> None:
         status = message["status"]
@@ -232,7 +235,7 @@ class Turn(RequestResponseCycle):
             self.keep_alive = False
             lines.append(b"connection: close\r\n")
         head = b"".join(lines)
-        if head.count(b"\n") != len(lines) or b"\0" in head:
+        if head.count(b"\n") != len(lines) or 0 in head:
             raise UnsafeHead("a header of the answer holds CR, LF or NUL: not sent")
         self.response_started = True
         self.waiting_for_100_continue = False
@@ -269,7 +272,7 @@ class Turn(RequestResponseCycle):
         self.stir()
         # What is left of a request that was not read is no next request (H-10).
         if self.more_body:
-            cast("Lingering", self.transport.get_protocol()).linger()
+            cast("Client", self.transport.get_protocol()).linger()
             return
         if not self.keep_alive or self.half_closed:
             self.transport.close()

@@ -18,6 +18,7 @@ from proxy.schemas.document import SchemaRefused, check
 from proxy.schemas.judge import LIMIT_S
 from proxy.schemas.weight import LIGHT_BYTES, weigh
 from proxy.schemas.works import MEMORY_BYTES
+from storage.registering import Entry
 from storage.schemas import NAME
 
 START_S = 30.0
@@ -39,6 +40,12 @@ async def admit(name: str, document: bytes) -> None:
     await asyncio.to_thread(load)
     if len(document) > LIGHT_BYTES or not _compile_here(document):
         await _compile_aside(document)
+
+
+async def addition(name: str, document: bytes, *, source: str) -> Entry:
+    """Return the change that registers a document. Raises: `SchemaRefused`."""
+    await admit(name, document)
+    return Entry(do="add", schema=name, document=document, source=source)
 
 
 def _compile_here(document: bytes) -> bool:

@@ -5,11 +5,10 @@ import logging
 from hashlib import sha256
 from pathlib import Path
 
-from proxy.schemas.admit import admit
+from proxy.schemas.admit import addition
 from proxy.schemas.document import MAX_BYTES, SchemaRefused
 from proxy.schemas.registrar import Registrar
 from storage.errors import StorageError
-from storage.registering import Entry
 
 SOURCE = "directory"
 
@@ -31,8 +30,7 @@ async def take_in(folder: Path, registrar: Registrar) -> None:
             document = await asyncio.to_thread(_read, path)
             if _taken(path.stem, document, registrar):
                 continue
-            await admit(path.stem, document)
-            entry = Entry(do="add", schema=path.stem, document=document, source=SOURCE)
+            entry = await addition(path.stem, document, source=SOURCE)
             done = await registrar.enter(entry)
         except OSError as exc:
             _log.warning("schemas: %s cannot be read: %s", path, exc.strerror)

@@ -95,7 +95,8 @@ def read_chat(body: bytes, *, complete: bool) -> Answer | None:
         chat = CHAT.decode(body)
         if not chat.choices:
             return None
-        messages = [MESSAGE.decode(choice.message) for choice in chat.choices]
+        raw = [choice.message for choice in chat.choices]
+        messages = list(map(MESSAGE.decode, raw))
     except (ValueError, RecursionError):
         return None
     reasons = tuple([choice.finish_reason for choice in chat.choices])
@@ -107,7 +108,7 @@ def read_chat(body: bytes, *, complete: bool) -> Answer | None:
         usage=_usage(chat.usage),
         complete=complete,
         preview=join_preview(_texts(messages[0])),
-        messages=tuple([bytes(choice.message) for choice in chat.choices]),
+        messages=tuple(map(bytes, raw)),
     )
 
 
@@ -143,10 +144,11 @@ def _check_utf8(body: bytes) -> None:
 
 def _texts(message: _Message) -> list[str]:
     texts = [message.content or "", message.refusal or ""]
-    calls = [call.function for call in message.tool_calls or ()]
-    if message.function_call is not None:
-        calls.append(message.function_call)
-    texts += [call_text(call.name, call.arguments) for call in calls]
+    if message.tool_calls or message.function_call:
+        calls = [call.function for call in message.tool_calls or ()]
+        if message.function_call is not None:
+            calls.append(message.function_call)
+        texts += [call_text(call.name, call.arguments) for call in calls]
     return texts
 
 

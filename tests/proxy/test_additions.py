@@ -1,6 +1,7 @@
 """Claims about what is added to a request, and that it is decided once for many."""
 
 import pytest
+from msgspec.structs import replace
 
 from proxy import inject, splice
 from proxy.additions import Asked, decide
@@ -29,11 +30,11 @@ def test_it_is_decided_once_for_all_that_name_none_of_it() -> None:
 @pytest.mark.parametrize(
     ("other", "tags", "added"),
     [
-        (ASKED._replace(endpoint="completions"), {"env", "team"}, set()),
-        (ASKED._replace(header_tags=()), {"env"}, {"store", "metadata"}),
-        (ASKED._replace(default_tags=()), {"team"}, {"store", "metadata"}),
-        (ASKED._replace(accepts=Accepts(store=False)), {"env", "team"}, set()),
-        (ASKED._replace(mode="off"), {"env", "team"}, set()),
+        (replace(ASKED, endpoint="completions"), {"env", "team"}, set()),
+        (replace(ASKED, header_tags=()), {"env"}, {"store", "metadata"}),
+        (replace(ASKED, default_tags=()), {"team"}, {"store", "metadata"}),
+        (replace(ASKED, accepts=Accepts(store=False)), {"env", "team"}, set()),
+        (replace(ASKED, mode="off"), {"env", "team"}, set()),
     ],
 )
 def test_who_asks_otherwise_gets_its_own(

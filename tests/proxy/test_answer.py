@@ -8,6 +8,7 @@ import brotli
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from proxy import decode
 from proxy.answer import Answer, assemble, read_answer
@@ -136,7 +137,7 @@ def test_a8_15_an_event_stream_nobody_asked_for_is_assembled() -> None:
 def test_a8_13_a_coded_stream_is_read(coding: bytes) -> None:
     coders = {b"gzip": gzip.compress, b"deflate": zlib.compress, b"br": brotli.compress}
     coded = slices(coders[coding](CHAT["a1_text"]), 50)
-    given = streamed(coded)._replace(content_encoding=coding)
+    given = replace(streamed(coded), content_encoding=coding)
     answer = read_answer("chat", given)
     assert (answer.preview, answer.complete, answer.flags) == ("Hi", True, ())
     assert answer.first_token_us is None

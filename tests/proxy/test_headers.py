@@ -219,7 +219,7 @@ def test_control_reads_what_is_asked() -> None:
         record=False,
         retry_count=2,
         encoding=b"gzip",
-        media_type=b"application/json; charset=utf-8",
+        json=True,
         accept_encoding=b"gzip",
     )
 

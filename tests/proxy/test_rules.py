@@ -60,13 +60,11 @@ def test_an_ordinary_request_is_planned_whole() -> None:
         body=b'{"store":true,"metadata":' + metadata.encode() + b"," + BODY[1:],
         record=True,
         content_kept=True,
-        identity=True,
         edits=(
             Edit("body", "store", "true"),
             Edit("body", "metadata", metadata),
             IDENTITY,
         ),
-        added=frozenset({"store", "metadata"}),
         tags={"env": "dev", "team": "billing"},
         dropped_tags=(),
         flags=(),
@@ -177,7 +175,7 @@ def test_record_off_leaves_the_request_alone() -> None:
     made = plan(
         BODY, [(b"x-spiritsafe-record", b"off"), (b"x-spiritsafe-tags", b"a=b")]
     )
-    assert (made.record, made.content_kept, made.identity) == (False, False, False)
+    assert (made.record, made.content_kept) == (False, False)
     assert (made.edits, made.added, made.prompt_preview) == ((), frozenset(), "")
     assert made.streamed
 
@@ -192,7 +190,7 @@ def test_record_off_leaves_the_request_alone() -> None:
 )
 def test_h63_identity_is_a_declared_edit(pairs: Headers, *, identity: bool) -> None:
     made = plan(pairs=pairs)
-    assert (identity, identity) == (made.identity, IDENTITY in made.edits)
+    assert identity == (IDENTITY in made.edits)
 
 
 def test_a_second_plan_without_refused_members_leaves_them_out() -> None:

@@ -98,5 +98,6 @@ def test_answers_are_found_latest_first_with_their_run() -> None:
 
 def test_a_request_without_answers_is_known_cheaply() -> None:
     assert not may_repeat(b'{"messages":[{"role":"user","content":"hi"}]}')
+    assert not may_repeat(b'{"messages":[{"role":"system","content":"an assistant"}]}')
     assert may_repeat(orjson.dumps(said(content="hi")))
     assert may_repeat(orjson.dumps({"type": "custom_tool_call", "name": "f"}))

@@ -2,12 +2,14 @@
 
 import asyncio
 import contextlib
+import gc
 import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from proxy.front.turn import Turn
 from tests.crash.heavy import MIB, peak_bytes
 from tests.crash.running import serving
 from tests.living import RawClient
@@ -177,3 +179,16 @@ async def test_h15_each_version_has_its_answer(
         else:
             assert headers["x-spiritsafe-error"] == json.loads(body)["error"]["code"]
             assert b"" == await client.rest()
+
+
+async def test_s51_what_was_pipelined_and_answered_is_let_go(tmp_path: Path) -> None:
+    request = b"GET /healthz HTTP/1.1\r\nhost: a\r\n\r\n"
+    async with scene(tmp_path, plain) as at, at.client() as client:
+        for _ in range(20):  # each time while those before are under way
+            await client.send(request * 5)
+            await client.body((await client.head())[1])
+        for _ in range(80):
+            await client.body((await client.head())[1])
+        gc.collect()
+        turns = [it for it in gc.get_objects() if isinstance(it, Turn)]
+        assert len(turns) < 10

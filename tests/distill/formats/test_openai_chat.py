@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from distill.formats.openai_chat import examples
@@ -112,6 +113,13 @@ def test_weights_of_earlier_answers_are_kept() -> None:
     past = {"role": "assistant", "content": "b", "weight": 0}
     line = only_line(pair(ask(USER, past, USER)))
     assert past == line["messages"][1]
+
+
+def test_wrong_answers_that_a_conversation_went_on_from_are_not_learnt() -> None:
+    past = {"role": "assistant", "content": "b"}
+    recorded = pair(ask(USER, past, USER, past, USER))
+    line = only_line(msgspec.structs.replace(recorded, wrong=frozenset({3})))
+    assert [USER, past, USER, past | {"weight": 0}, USER] == line["messages"][:-1]
 
 
 def test_the_developer_speaks_as_system() -> None:

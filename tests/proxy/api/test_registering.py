@@ -10,6 +10,7 @@ import pytest
 
 from proxy.api import registered
 from tests.proxy.api.served import question, refusal, served
+from tests.proxy.commands.recording import lines
 
 pytestmark = pytest.mark.anyio
 
@@ -53,6 +54,16 @@ async def test_a_schema_is_put_and_read_back_byte_for_byte(tmp_path: Path) -> No
         listed = (await to.console.get(SCHEMAS)).text
         data = registered.Versions.model_validate_json(listed).data
         assert ["a.b-c@2"] == [its.ref for its in data]
+
+
+async def test_the_command_tells_of_a_schema_what_the_api_tells(tmp_path: Path) -> None:
+    file = tmp_path / "invoice.json"
+    file.write_bytes(ONE)
+    async with served(tmp_path) as to:
+        made = (await put(to.console, "invoice")).json()
+        words = ("schema", "add", "invoice", file, "--db", tmp_path / "s.db")
+        (told,) = await asyncio.to_thread(lines, *words)
+        assert {**made, "new": False} == told
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,2 @@
+-- Bodies are packed against storage/phrases.py from here on. No table changes; a program
+-- that does not know the phrases would take such a body for damaged.
