@@ -58,12 +58,12 @@ class Packer:
         frames = iter(self._compress_all(worth, threads=0) if worth else ())
         packed = []
         for data in bodies:
-            if len(data) >= _WORTH_PACKING_BYTES:
-                frame = memoryview(next(frames))  # type: ignore[arg-type]  # a buffer, which its stub does not say
-                small = len(frame) < len(data)
-                packed.append(b"".join((PHRASED, frame) if small else (RAW, data)))
-            else:
+            if len(data) < _WORTH_PACKING_BYTES:
                 packed.append(RAW + data)
+                continue
+            frame = next(frames)
+            small = len(frame) < len(data)
+            packed.append(b"".join((PHRASED, frame) if small else (RAW, data)))  # type: ignore[arg-type]  # a buffer, which its stub does not say
         return packed
 
     def unpack(self, packed: bytes, *, max_bytes: int) -> bytes:

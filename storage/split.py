@@ -74,7 +74,8 @@ def split(body: bytes) -> Split:
         talk = found.input if found.messages is _ABSENT else found.messages
         member: Member = "input" if found.messages is _ABSENT else "messages"
         _find(body, member, talk, spans)
-        _find(body, "tools", found.tools, spans)
+        if found.tools is not _ABSENT:
+            _find(body, "tools", found.tools, spans)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return Split(body)
     if not spans:

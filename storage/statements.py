@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import cache
+from itertools import chain
 
 from sqlalchemy import Table
 from sqlalchemy.dialects import sqlite
@@ -69,7 +70,7 @@ def insert_rows(
     done = 0
     while done < len(rows):
         count = min(1 << (len(rows) - done).bit_length() - 1, _MOST_ROWS)
-        values = [value for row in rows[done : done + count] for value in row]
+        values = tuple(chain.from_iterable(rows[done : done + count]))
         connection.execute(_many(statement, count), values)
         done += count
 

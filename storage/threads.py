@@ -82,7 +82,8 @@ def may_repeat(request: bytes) -> bool:
 
     The quotes tell the role from the "helpful assistant" of so many system prompts.
     """
-    return b'"assistant"' in request or b'_call"' in request
+    # `in` would try them as numbers first, and make a `TypeError` of each.
+    return request.find(b'"assistant"') >= 0 or request.find(b'_call"') >= 0
 
 
 def answers_before(
