@@ -37,8 +37,9 @@ _GENERATION = 16_384
 class Known(Generic[Key]):
     """Remembers the numbers of recently used content, within bounds.
 
-    Two generations: what is used moves to the young one; when that is full the old
-    one is forgotten. Costs a dictionary look-up, where an exact order costs three.
+    Two generations: what is used moves to the young one; `age` forgets the old one once
+    that is full, between batches, as what is new in a batch is in no file to be asked.
+    Costs a dictionary look-up, where an exact order costs three.
     """
 
     def __init__(self, generation: int = _GENERATION) -> None:
@@ -52,15 +53,23 @@ class Known(Generic[Key]):
         if number is None:
             number = self._old.get(key)
             if number is not None:
-                self.put(key, number)
+                self._young[key] = number
         return number
 
+    def lacking(self, keys: Iterable[Key]) -> list[Key]:
+        """Return, once each, those of these whose numbers are not remembered."""
+        young, old = self._young, self._old
+        return list({key for key in keys if key not in young and key not in old})
+
     def put(self, key: Key, number: int) -> None:
-        """Remember a number."""
+        """Remember a number, at least until `age`."""
+        self._young[key] = number
+
+    def age(self) -> None:
+        """Forget what was not used for long."""
         if len(self._young) >= self._generation:
             self._old = self._young
             self._young = {}
-        self._young[key] = number
 
     def drop(self, key: Key) -> None:
         """Forget a number."""
@@ -96,7 +105,7 @@ class Pieces:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self._known_pieces: Known[bytes] = Known()
-        self._looked_up: dict[bytes, int | None] = {}
+        self._looked_up: dict[bytes, int] = {}
         self._known_nodes: Known[tuple[int, int]] = Known()
         self._last_piece: int = connection.execute(_LAST_PIECE).fetchone()[0]
         self._last_node: int = connection.execute(_LAST_NODE).fetchone()[0]
@@ -124,12 +133,12 @@ class Pieces:
         self.first_new_node = self._last_node + 1
         self._first_new_piece = self._last_piece + 1
         self._looked_up.clear()
+        self._known_pieces.age()
+        self._known_nodes.age()
 
     def look_up(self, digests: Iterable[bytes]) -> None:
         """Find in the file, all at once, what is not remembered of these."""
-        known = self._known_pieces
-        unknown = list({digest for digest in digests if known.get(digest) is None})
-        self._looked_up.update(dict.fromkeys(unknown))
+        unknown = self._known_pieces.lacking(digests)
         for start in range(0, len(unknown), _AT_ONCE):
             part = unknown[start : start + _AT_ONCE]
             places = ", ".join("?" * len(part))

@@ -4,6 +4,7 @@ A body that does not come back byte for byte from its pieces is not cut at all.
 """
 
 import json
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal, TypeAlias
@@ -19,7 +20,10 @@ LARGE_BYTES = 1024 * 1024
 """From here on no copy is made only to compare: memory counts more than speed."""
 
 _STEP_BYTES = 64 * 1024
-_WHITE = b" \t\r\n"
+_WHITE = re.compile(rb"[ \t\r\n]+")
+_BETWEEN = re.compile(rb"[ \t\r\n,]+")
+# By so much of its start an array is looked for: a search prepares all it looks for.
+_HEAD_BYTES = 32
 _BRACKET = ord("[")
 _ABSENT = msgspec.Raw()
 _QUOTED: dict[Member, bytes] = {
@@ -116,19 +120,30 @@ def _find(body: bytes, member: Member, raw: msgspec.Raw, spans: list[_Span]) -> 
         _find_large(body, member, raw, elements, spans=spans)
         return
     array = bytes(raw)
-    first = 1
-    while array[first] in _WHITE:
-        first += 1
+    first = _skip(array, 1, _WHITE)
     separator = b","
     if len(elements) > 1:
         end = first + len(elements[0])
-        # An element starts with neither white space nor a comma.
-        separator = array[end : array.find(bytes(elements[1]), end)]
+        separator = array[end : _skip(array, end, _BETWEEN)]
     joined = separator.join(elements)
     if array.startswith(joined, first):
-        # Where the same array stands twice, either place gives the same bytes back.
-        start = body.find(array) + first
+        start = _place(body, array) + first
         spans.append((start, start + len(joined), member, separator, elements))
+
+
+def _skip(data: bytes, at: int, these: re.Pattern[bytes]) -> int:
+    """Return where a run of these bytes ends, if one starts here."""
+    run = these.match(data, at)
+    return at if run is None else run.end()
+
+
+def _place(body: bytes, array: bytes) -> int:
+    """Return where an array that is in the body stands first.
+
+    Where it stands twice, either place gives the same bytes back.
+    """
+    at = body.find(array[:_HEAD_BYTES])
+    return at if body.startswith(array, at) else body.find(array, at + 1)
 
 
 def _find_large(
@@ -140,13 +155,11 @@ def _find_large(
     spans: list[_Span],
 ) -> None:
     """Do the same without a second copy of the array in memory."""
-    start = body.find(raw) + 1
-    while body[start] in _WHITE:
-        start += 1
+    start = _skip(body, body.find(raw) + 1, _WHITE)
     separator = b","
     if len(elements) > 1:
         end = start + len(elements[0])
-        separator = body[end : body.find(elements[1], end)]
+        separator = body[end : _skip(body, end, _BETWEEN)]
     at = start
     for number, element in enumerate(elements):
         if number:

@@ -3,6 +3,7 @@
 Whatever takes time (splitting, hashing, compressing) is done before the transaction.
 """
 
+import itertools
 import sqlite3
 from collections.abc import Iterator, Sequence
 from typing import TypeAlias
@@ -74,11 +75,12 @@ class _Draft(msgspec.Struct, frozen=True, gc=False):
     cuts: tuple[Cut, ...]
     elements: tuple[list[Content], ...]
 
-    def contents(self) -> Iterator[Content]:
-        """Yield all that is stored once."""
-        yield self.skeleton
+    def digests(self) -> Iterator[bytes]:
+        """Yield the digests of all that is stored once."""
+        yield self.skeleton.digest
         for elements in self.elements:
-            yield from elements
+            for element in elements:
+                yield element.digest
 
 
 _NOTHING = content(b"")
@@ -142,9 +144,7 @@ class Writer:
             return
         rows = _Rows()
         drafts = [self._draft(item) for item in items]
-        self._pieces.look_up(
-            content.digest for draft in drafts for content in draft.contents()
-        )
+        self._pieces.look_up(itertools.chain.from_iterable(map(_Draft.digests, drafts)))
         for draft in drafts:
             if isinstance(draft.item, Exchange):
                 self._end(draft.item, draft, rows)

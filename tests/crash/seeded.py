@@ -10,6 +10,7 @@ one promise each: the recorder, the relay, the edit, the counters.
 
 import asyncio
 import itertools
+import math
 import os
 import signal
 import sqlite3
@@ -39,7 +40,9 @@ from tests.crash.oracle import RECOVERY_S
 SLOW_S = 0.03
 
 
-async def keep_early(self: Recorder, exchange: Exchange) -> bool:
+async def keep_early(
+    self: Recorder, exchange: Exchange, *, most_s: float = math.inf
+) -> bool:
     """Say that an exchange is on disk as soon as it waits for that."""
     self._put(_Entry(exchange, len(exchange.request) + len(exchange.answer), None))
     return True
@@ -48,9 +51,11 @@ async def keep_early(self: Recorder, exchange: Exchange) -> bool:
 keep = Recorder.keep
 
 
-async def keep_and_stay(self: Recorder, exchange: Exchange) -> bool:
+async def keep_and_stay(
+    self: Recorder, exchange: Exchange, *, most_s: float = math.inf
+) -> bool:
     """Commit, and do not come back."""
-    await keep(self, exchange)
+    await keep(self, exchange, most_s=most_s)
     await asyncio.Event().wait()
     return True
 

@@ -5,10 +5,13 @@ import random
 import sqlite3
 from pathlib import Path
 
+import orjson
 import pytest
 import zstandard
 
+from storage.reading import open_library
 from storage.recorder import Recorder
+from storage.verify import Finding, verify
 from tests.storage.make import chat, clock, exchange
 
 # Words of the length and frequency of English: 4 kB compress to a bit under half.
@@ -93,3 +96,23 @@ async def test_p6_ten_conversations_keep_what_they_share_once(tmp_path: Path) ->
     connection.close()
     assert shared == (2,)  # the prompt, and the one tool
     assert pieces == 10 * 3 + 2 + 1  # asked, said, asked; what is shared; skeleton
+
+
+@pytest.mark.anyio
+async def test_more_elements_than_are_remembered_are_stored_once(
+    tmp_path: Path,
+) -> None:
+    """The last repeats the first, and a batch has all of it twice, and once more."""
+    path = tmp_path / "a.db"
+    numbers = [*range(40_000), 0]
+    body = orjson.dumps({"model": "gpt-4o", "input": numbers})
+    made = [exchange(body), exchange(body), exchange(chat(("user", "hi")))]
+    async with Recorder.open(path, clock=clock) as recorder:
+        for one in made:
+            recorder.accept(one.id)
+        assert await asyncio.gather(*map(recorder.keep, made)) == [True] * 3
+    with open_library(path) as library:
+        assert [] == [step for step in verify(library) if isinstance(step, Finding)]
+        counts = "SELECT (SELECT count(*) FROM pieces), (SELECT count(*) FROM nodes)"
+        told = library.connection.execute(counts).fetchone()
+    assert told == (len(set(numbers)) + 3, len(numbers) + 1)  # a message, two skeletons

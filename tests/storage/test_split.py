@@ -52,6 +52,9 @@ def test_what_looks_like_json_comes_back(text: str) -> None:
     assert rejoined(raw) == raw
 
 
+FIRST = b'{"role":"system","content":"Answer in one paragraph."}'
+
+
 @pytest.mark.parametrize(
     ("body", "skeleton"),
     [
@@ -63,8 +66,16 @@ def test_what_looks_like_json_comes_back(text: str) -> None:
         ),
         (b'{"messages":[1],"input":[2]}', b'{"messages":[],"input":[2]}'),
         (b'{"metadata":[1,2],"messages":[1,2]}', b'{"metadata":[1,2],"messages":[]}'),
+        (
+            b'{"x":[%b,1],"y":[%b,2],"messages":[%b,3]}' % ((FIRST,) * 3),
+            b'{"x":[%b,1],"y":[%b,2],"messages":[]}' % ((FIRST,) * 2),
+        ),
+        (b'{"messages":[1 ,\n\t2 ,\n\t3]}', b'{"messages":[]}'),
     ],
-    ids=["compact", "spaced", "pretty", "messages before input", "same array"],
+    ids=[
+        *("compact", "spaced", "pretty", "messages before input", "same array"),
+        *("arrays that begin alike", "space before the comma"),
+    ],
 )
 def test_elements_are_cut_out(body: bytes, skeleton: bytes) -> None:
     parted = split(body)
