@@ -19,7 +19,7 @@ MOST_REMEMBERED = 256
 _IDENTITY = Edit(where="header", member="accept-encoding", value="identity")
 
 
-class Asked(msgspec.Struct, frozen=True):
+class Basis(msgspec.Struct, frozen=True):
     """All that decides what is added to a request, but for its body.
 
     Shapes: `identity` asks the upstream for an answer without coding.
@@ -56,32 +56,32 @@ class Additions(msgspec.Struct, frozen=True, kw_only=True):
         return splice.edit(body, members, self.sets)
 
 
-def decide(members: splice.Members, asked: Asked) -> Additions:
+def decide(members: splice.Members, basis: Basis) -> Additions:
     """Return what to add to a body with these members."""
     if members.doubt is None and inject.LOOKED_AT.isdisjoint(members.values):
-        return _usual(asked)
-    return _decide(members, asked)
+        return _usual(basis)
+    return _decide(members, basis)
 
 
 @lru_cache(MOST_REMEMBERED)
-def _usual(asked: Asked) -> Additions:
-    return _decide(splice.Members({}), asked)
+def _usual(basis: Basis) -> Additions:
+    return _decide(splice.Members({}), basis)
 
 
-def _decide(members: splice.Members, asked: Asked) -> Additions:
+def _decide(members: splice.Members, basis: Basis) -> Additions:
     injection = inject.inject(
         members.values,
-        endpoint=asked.endpoint,
-        header_tags=dict(asked.header_tags),
-        default_tags=dict(asked.default_tags),
-        accepts=asked.accepts,
-        mode=asked.mode,
+        endpoint=basis.endpoint,
+        header_tags=dict(basis.header_tags),
+        default_tags=dict(basis.default_tags),
+        accepts=basis.accepts,
+        mode=basis.mode,
     )
     sets, flags = _without_doubt(injection, members.doubt)
     return Additions(
         sets=sets,
         spelled=splice.spell(sets),
-        edits=_edits(sets, identity=asked.identity),
+        edits=_edits(sets, identity=basis.identity),
         added=frozenset(sets),
         tags=injection.tags,
         dropped_tags=injection.dropped_tags,

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import msgspec
 
 from proxy import headers, inject, prompt, splice
-from proxy.additions import Asked, decide
+from proxy.additions import Basis, decide
 from proxy.decode import decode
 from proxy.hosts import Accepts
 from proxy.schemas.applying import Judging, carried, judging
@@ -78,7 +78,7 @@ def plan(
     values = members.values
     made = decide(
         members,
-        Asked(
+        Basis(
             endpoint,
             tuple(control.tags.items()),
             tuple(settings.tags.items()),

@@ -21,7 +21,8 @@ from typing import Any
 
 import msgspec
 
-from proxy import headers, seal, splice
+from proxy import headers, seal
+from proxy.additions import Additions
 from proxy.app import App
 from proxy.cli import main
 from proxy.errors import Refusal
@@ -104,12 +105,12 @@ async def pass_changed(self: Relay, chunk: bytes) -> None:
     await pass_on(self, chunk.replace(b"delta", b"Delta"))
 
 
-edit = splice.edit
+onto = Additions.onto
 
 
-def edit_numbers(body: bytes, *rest: Any) -> bytes:
-    """Write a number anew where a member is added."""
-    return edit(body, *rest).replace(b'"model": "m"', b'"model":"m "')
+def onto_changed(self: Additions, *body: Any) -> bytes:
+    """Write a member anew where another is added."""
+    return onto(self, *body).replace(b'"model": "m"', b'"model":"m "')
 
 
 send = Upstream.send
@@ -206,7 +207,7 @@ BUGS: dict[str, tuple[object, str, object]] = {
     "clean end": (Relay, "cut", cut_clean),
     "all complete": (seal, "state_of", state_well),
     "changed answer": (Relay, "_pass", pass_changed),
-    "changed request": (splice, "edit", edit_numbers),
+    "changed request": (Additions, "onto", onto_changed),
     "sent again": (Upstream, "send", send_again),
     "lost rows": (Writer, "write", write_some),
     "counted twice": (Ledger, "accept", accept_twice),

@@ -4,13 +4,13 @@ import pytest
 from msgspec.structs import replace
 
 from proxy import inject, splice
-from proxy.additions import Asked, decide
+from proxy.additions import Basis, decide
 from proxy.hosts import Accepts
 from storage.records import Edit
 from tests.proxy import corpus
 
 YES = Accepts(store=True, metadata=True)
-ASKED = Asked("chat", (("team", "billing"),), (("env", "dev"),), YES, "auto", True)
+ASKED = Basis("chat", (("team", "billing"),), (("env", "dev"),), YES, "auto", True)
 PLAIN = splice.read(b'{"model":"m","messages":[]}')
 
 
@@ -38,7 +38,7 @@ def test_it_is_decided_once_for_all_that_name_none_of_it() -> None:
     ],
 )
 def test_who_asks_otherwise_gets_its_own(
-    other: Asked, tags: set[str], added: set[str]
+    other: Basis, tags: set[str], added: set[str]
 ) -> None:
     decide(PLAIN, ASKED)
     made = decide(PLAIN, other)
