@@ -55,6 +55,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **kwargs)
         self._ahead: deque[Turn] = deque()  # of `cycle`, one for each in `pipeline`
         self._in_head = True
+        self._begun = False  # a request: its end has not come
         self._head_bytes = 0  # read of a head that has not ended
         self._coded = False  # the head has a transfer coding
         self._length_name: bytes | None = None  # as the head spells it
@@ -74,7 +75,7 @@ class Connection(HttpToolsProtocol):
         if self._deaf:
             self._discard(len(data))
             return
-        at_start = self._in_head and not self._head_bytes
+        at_start = not (self._begun or self._head_bytes)
         if at_start and self._serve_again(data):
             return
         if self._in_head:
@@ -116,9 +117,9 @@ class Connection(HttpToolsProtocol):
     def _remember(self, data: bytes) -> None:
         """Keep the head of a request that came whole, and may come again."""
         turn, name = self.cycle, self._length_name
-        if self._head_bytes or self._deaf or self._upgrades or name is None:
+        if self._begun or self._head_bytes or self._deaf or self._upgrades:
             return
-        if turn.keep_alive and not turn.waiting_for_100_continue:
+        if name and turn.keep_alive and not turn.waiting_for_100_continue:
             self._known = Repeat.of(data, name, turn) or self._known
 
     def _parse(self, data: bytes) -> None:
@@ -199,7 +200,7 @@ class Connection(HttpToolsProtocol):
             elif not turn.response_complete:
                 progress.rest()
             elif progress.stalls(turn.scope, now_s, self.timeout_keep_alive):
-                self.transport.close()  # idle; `turn` would be a head that follows it
+                self.transport.close()  # idle since that turn
         elif turn.unread or turn.response_complete or self.flow.read_paused:
             progress.rest()
         elif progress.lags(turn, now_s, self._body_bytes, pace):
@@ -239,7 +240,7 @@ class Connection(HttpToolsProtocol):
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
-        self._in_head = True
+        self._in_head = self._begun = True
         self._coded = self._upgrades = False
         self._length_name = None
 
@@ -315,7 +316,7 @@ class Connection(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """End the body; what comes next is a head."""
-        self._in_head = True
+        self._in_head, self._begun = True, False
         turn = self.cycle
         if not (self._upgrades or turn.response_complete):
             turn.more_body = False

@@ -106,6 +106,37 @@ async def test_h10_a_repeated_head_in_other_pieces_is_the_same(tmp_path: Path) -
         assert [b"first", *bodies] == [it.body for it in at.upstream.requests]
 
 
+async def test_h10_no_head_is_known_in_the_middle_of_another(tmp_path: Path) -> None:
+    """Two callers behind one balancer, their requests cut at each byte of a head."""
+    lead = LEAD + b"Authorization: Bearer %b\r\n"
+    alice, bobby = (request(who, lead=lead % who) for who in (b"alice", b"bobby"))
+    async with scene(tmp_path, plain) as at:
+        for cut in range(1, alice.index(TAIL) + len(TAIL)):
+            async with at.client() as client:
+                reads = (alice + alice[:cut], alice[cut:], alice + bobby[:cut])
+                for data in (*reads, bobby[cut:]):
+                    await client.send(data)
+                    await client.body((await client.head())[1])
+        asked = [
+            (it.headers["authorization"][7:], it.body) for it in at.upstream.requests
+        ]
+    assert [("alice", b"alice")] * 3 + [("bobby", b"bobby")] == asked[:4]
+    assert asked[:4] * (len(asked) // 4) == asked
+
+
+async def test_h13_a_known_head_inside_of_a_header_is_its_value(tmp_path: Path) -> None:
+    async with scene(tmp_path, plain) as at, at.client() as client:
+        outer = b"POST /v1/outer HTTP/1.1\r\nX-Outer: "
+        await client.send(request(b"one"))
+        await client.body((await client.head())[1])
+        await client.send(request(b"two") + outer)
+        await client.body((await client.head())[1])
+        await client.send(request(b"inner"))
+        await client.body((await client.head())[1])
+        told = [it.head.split(b" HTTP/")[0] for it in at.upstream.requests]
+    assert [b"POST /v1/files?x=1"] * 2 + [b"POST /v1/outer"] == told
+
+
 @pytest.mark.parametrize(
     ("tail", "told"),
     [
