@@ -193,8 +193,6 @@ class Recorder:
         """
         if self.full:
             most_s = await self._find_room(exchange, most_s)
-            if most_s <= 0:
-                return False
         if self._stopped:
             self._ledger.lose(exchange.id, "recorder_stopped")
             raise StorageFailed("the recorder has stopped")
@@ -207,7 +205,10 @@ class Recorder:
         return await waiter
 
     async def _find_room(self, exchange: Exchange, most_s: float) -> float:
-        """Wait for room for an exchange; return what is left of the time, or 0."""
+        """Wait for room for an exchange; return what is left of the time.
+
+        Raises: `StorageFailed` where none is found in it.
+        """
         loop = asyncio.get_running_loop()
         ends_s = loop.time() + most_s
         found = False
@@ -215,8 +216,8 @@ class Recorder:
             async with asyncio.timeout(None if most_s == math.inf else most_s):
                 await self.room()
                 found = True
-        except TimeoutError:
-            return 0.0
+        except TimeoutError as exc:
+            raise StorageFailed("the recorder had no room in time") from exc
         finally:
             if not found:
                 self._ledger.lose(exchange.id, "queue_full")
