@@ -5,6 +5,7 @@ Decided once for all requests that ask alike and name none of its members themse
 
 from collections.abc import Mapping
 from functools import lru_cache
+from itertools import chain
 from typing import Literal
 
 import msgspec
@@ -14,7 +15,9 @@ from proxy.hosts import Accepts
 from storage.records import Edit, Endpoint
 
 MOST_REMEMBERED = 256
-"""Ways of asking; a caller's own tags make another one."""
+MOST_TAGS = 64
+MOST_TAG_CHARACTERS = 4096
+"""Of a caller's own: with more of them its way of asking is not remembered."""
 
 _IDENTITY = Edit(where="header", member="accept-encoding", value="identity")
 
@@ -59,7 +62,10 @@ class Additions(msgspec.Struct, frozen=True, kw_only=True):
 def decide(members: splice.Members, basis: Basis) -> Additions:
     """Return what to add to a body with these members."""
     if members.doubt is None and inject.LOOKED_AT.isdisjoint(members.values):
-        return _usual(basis)
+        tags = basis.header_tags
+        size = sum(map(len, chain.from_iterable(tags)))
+        if size <= MOST_TAG_CHARACTERS and len(tags) <= MOST_TAGS:
+            return _usual(basis)
     return _decide(members, basis)
 
 

@@ -10,7 +10,7 @@ from proxy.settings import UpstreamSettings
 from proxy.targets import forwarded
 from proxy.upstream.reply import Reply, Sender
 from proxy.upstream.request import Lines
-from proxy.upstream.transport import Transport, Way
+from proxy.upstream.transport import Direct, Transport
 
 
 class HttpxSender:
@@ -76,7 +76,7 @@ class Upstream:
         self._learned: frozenset[str] = frozenset()
         self._origin = url.copy_with(path="/")
         self._sender: Sender = (
-            Way(transport, self._origin)
+            Direct(transport, self._origin)
             if isinstance(transport, Transport)
             else HttpxSender(transport, self._origin)
         )

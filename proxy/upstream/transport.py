@@ -102,7 +102,7 @@ class Transport(httpx.AsyncBaseTransport):
         )
 
 
-class Way:
+class Direct:
     """The way over our transport to one origin, without httpx's values.
 
     They cost 15 µs of an exchange's 150 (2026-11-21).

@@ -28,6 +28,20 @@ def test_it_is_decided_once_for_all_that_name_none_of_it() -> None:
 
 
 @pytest.mark.parametrize(
+    "tags",
+    [(("long", "v" * 4096),), tuple((f"t{number}", "v") for number in range(65))],
+    ids=["long", "many"],
+)
+def test_who_brings_much_of_its_own_is_not_remembered(
+    tags: tuple[tuple[str, str], ...],
+) -> None:
+    asked = replace(ASKED, header_tags=tags)
+    made = decide(PLAIN, asked)
+    assert made is not decide(PLAIN, asked)
+    assert made == decide(PLAIN, asked)
+
+
+@pytest.mark.parametrize(
     ("other", "tags", "added"),
     [
         (replace(ASKED, endpoint="completions"), {"env", "team"}, set()),
