@@ -133,7 +133,7 @@ def _messages(
             messages[-1] = msgspec.structs.replace(messages[-1], tool_calls=calls)
         elif item.type != "reasoning":
             messages.append(_message(item))
-        if at in wrong and item.type != "reasoning":
+        if at in wrong:
             messages[-1] = unlearnt(messages[-1])
     return messages
 

@@ -1,6 +1,6 @@
 """One recorded exchange as its uses take it: the request's bytes, the answer whole."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
 import msgspec
@@ -16,7 +16,8 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     Shapes: `request` is the body as received; `answer` the answer's JSON object, a
     stream assembled, or None where there is none; `verdict` is the last one, and
     `verdicts` those by each schema, by its name and by its digest;
-    `wrong` are the places in the request's messages of answers that were `invalid`;
+    `wrong` finds the places in the request's messages of answers that were `invalid`,
+    for the formats that ask;
     `first` is the attempt that this one, asking again, is to set right in the end.
     """
 
@@ -28,5 +29,5 @@ class Pair(msgspec.Struct, frozen=True, kw_only=True):
     answer: Json | None
     verdict: str | None = None
     verdicts: Mapping[str | bytes, str] = {}
-    wrong: frozenset[int] = frozenset()
+    wrong: Callable[[], frozenset[int]] = frozenset
     first: "Pair | None" = None

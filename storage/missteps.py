@@ -1,61 +1,167 @@
-"""Finds the turns of a conversation that were answered wrongly, and went on."""
+"""Finds the turns of a request that repeat an answer which was found wrong."""
 
+import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 
 import msgspec
-from sqlalchemy import select
+from sqlalchemy import bindparam, select, union_all
 
+from storage.assemble import Row
+from storage.parents import MOST_CANDIDATES
 from storage.split import split
-from storage.statements import text_of
-from storage.tables import exchanges, nodes
-from storage.threads import message_key, split_keys
+from storage.statements import Prepared, text_of
+from storage.tables import exchanges, judgements, nodes, reasks
+from storage.threads import is_reasoning, key_list, may_repeat, message_key
 
 _columns = exchanges.c
-_link = select(_columns.seq, _columns.parent)
-_before = _link.where(_columns.seq == 0).cte("before", recursive=True)
-_before = _before.union(
-    _link.join_from(exchanges, _before, _columns.seq == _before.c.parent)
+_all_messages = nodes.alias()
+_prefixes = (
+    select(nodes.c.id, nodes.c.parent, nodes.c.depth)
+    .join(_all_messages, _all_messages.c.parent == nodes.c.id)
+    .where(_all_messages.c.id == bindparam("node"))
+    .cte("prefixes", recursive=True)
 )
-_WRONG = text_of(
-    select(nodes.c.depth, _columns.answer_keys)
-    .select_from(_before)
-    .join(exchanges, _columns.seq == _before.c.seq)
-    .join(nodes, nodes.c.id == _columns.messages_node)
-    .where(_columns.verdict == "", _columns.answer_keys.is_not(None))
+_prefixes = _prefixes.union_all(
+    select(nodes.c.id, nodes.c.parent, nodes.c.depth).join_from(
+        _prefixes, nodes, nodes.c.id == _prefixes.c.parent
+    )
 )
+_twin = exchanges.alias()
+_newest = (
+    select(_twin.c.seq)
+    .where(_twin.c.messages_node == _prefixes.c.id, _twin.c.seq < bindparam("before"))
+    .order_by(_twin.c.seq.desc())
+    .limit(MOST_CANDIDATES)
+    .correlate(_prefixes)
+)
+_asked = (
+    select(_prefixes.c.depth, _columns.seq)
+    .join_from(_prefixes, exchanges, _columns.seq.in_(_newest))
+    .where(
+        _columns.project == bindparam("project"), _columns.previous_response_id == ""
+    )
+    .cte("asked")
+)
+_again = reasks.alias()
+_last = (
+    select(_again.c.seq)
+    .where(_again.c.root == _asked.c.seq, _again.c.seq < bindparam("before"))
+    .order_by(_again.c.seq.desc())
+    .limit(MOST_CANDIDATES)
+    .correlate(_asked)
+)
+_answered = union_all(
+    select(_asked.c.depth, _asked.c.seq),
+    select(_asked.c.depth, reasks.c.seq).join_from(
+        _asked, reasks, reasks.c.seq.in_(_last)
+    ),
+).subquery()
+_ANSWERS = Prepared(
+    select(
+        _answered.c.depth,
+        _columns.seq,
+        _columns.endpoint,
+        _columns.verdict == "invalid",
+        _columns.answer_keys,
+    )
+    .join_from(_answered, exchanges, _columns.seq == _answered.c.seq)
+    .where(_columns.answer_keys.is_not(None))
+)
+_SLOTS = text_of(
+    select(judgements.c.slot, judgements.c.verdict)
+    .where(judgements.c.seq == 0)
+    .order_by(judgements.c.number)
+)
+_CHOICE = re.compile(r"/choices/(\d+)/", re.ASCII)
 
 
-def missteps(
-    connection: sqlite3.Connection, parent: int | None, request: bytes
+class _Answer(msgspec.Struct, frozen=True):
+    """What was once said to the messages before a place.
+
+    Shapes: `is_whole` says that its keys are those of one answer, item by item, and
+    not of one choice each.
+    """
+
+    is_whole: bool
+    right: frozenset[bytes] = frozenset()
+    wrong: frozenset[bytes] = frozenset()
+
+
+def find_missteps(
+    connection: sqlite3.Connection, row: Row, request: bytes
 ) -> frozenset[int]:
     """Return the places in a request's messages at which wrong answers are repeated.
 
-    Shapes: `parent` is the row that the request goes on from, as it is linked; wrong is
-    what the last check of an exchange on the way back found `invalid`, and the message
-    behind those that it was asked with, where that still says the same.
+    Wrong is what the last check found `invalid` each time it was said, before this
+    request, by the same project, to the messages before it or when they were asked
+    again; of the newest `MOST_CANDIDATES` each. What the file does not hold any more
+    tells nothing, nor does what an upstream had in mind (`previous_response_id`).
     """
-    if parent is None:
+    node = row.messages_node
+    if node is None or row.previous_response_id or not may_repeat(request):
         return frozenset()
-    wrong = connection.execute(_WRONG, (parent, "invalid")).fetchall()
-    if not wrong:
+    given = {"node": node, "before": row.seq, "project": row.project}
+    found = connection.execute(_ANSWERS.text, _ANSWERS.values(given)).fetchall()
+    if not any(invalid for *_, invalid, _ in found):
         return frozenset()
     cuts = (cut for cut in split(request).cuts if cut.member != "tools")
     elements = next((cut.elements for cut in cuts), ())
-    return frozenset(
-        place
-        for depth, keys in wrong
-        for place in _repeated(elements, depth + 1, split_keys(keys))
-    )
+    key_at = cache(lambda place: message_key(elements[place]))
+    told: dict[int, bool] = {}
+    for depth, seq, endpoint, invalid, joined in found:
+        answer = _answer(connection, seq, endpoint, joined, invalid=invalid)
+        for place in _repeated(answer, depth + 1, elements, key_at):
+            told[place] = told.get(place, True) and key_at(place) not in answer.right
+    return frozenset(place for place, wrong in told.items() if wrong)
+
+
+def _answer(
+    connection: sqlite3.Connection,
+    seq: int,
+    endpoint: str,
+    joined: bytes,
+    *,
+    invalid: bool,
+) -> _Answer:
+    """Return which keys of an exchange are of right answers, and which of wrong ones.
+
+    A verdict is of all choices, so each has what its own slots were found to be.
+    """
+    keys = key_list(joined)
+    is_whole = endpoint == "responses"
+    if not invalid:
+        return _Answer(is_whole, right=frozenset(keys))
+    if is_whole:
+        return _Answer(is_whole, wrong=frozenset(keys))
+    judged: dict[int, bool] = {}
+    for slot, verdict in dict(connection.execute(_SLOTS, (seq,))).items():
+        choice = _CHOICE.match(slot)
+        if choice is not None:
+            number = int(choice[1])
+            judged[number] = judged.get(number, False) or verdict == "invalid"
+    if max(judged, default=0) >= len(keys):  # some have no key: which, nobody knows
+        return _Answer(is_whole)
+    wrong = frozenset(keys[number] for number, one in judged.items() if one)
+    return _Answer(is_whole, right=frozenset(keys) - wrong, wrong=wrong)
 
 
 def _repeated(
-    elements: Sequence[bytes | msgspec.Raw], place: int, keys: set[bytes]
+    answer: _Answer,
+    start: int,
+    elements: Sequence[bytes | msgspec.Raw],
+    key_at: Callable[[int], bytes | None],
 ) -> Iterator[int]:
     """Yield the places from one on at which an answer is repeated, item by item."""
-    for at in range(place, len(elements)):
-        key = message_key(elements[at])
-        if key in keys:
-            yield at
-        elif key is not None or b'"reasoning"' not in bytes(elements[at]):
+    for place in range(start, len(elements)):
+        key = key_at(place)
+        if key is None:
+            if not is_reasoning(elements[place]):
+                return
+        elif key in answer.right or key in answer.wrong:
+            yield place
+            if not answer.is_whole:
+                return
+        else:
             return

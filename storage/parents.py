@@ -13,7 +13,7 @@ from storage.tables import exchanges, reasks
 from storage.threads import answers_before, split_keys
 
 # Re-asks of one prompt are answered alike, so the newest tell as much as all would.
-_MOST_CANDIDATES = 64
+MOST_CANDIDATES = 64
 
 # A request repeats its last answer near its end; few-shot examples are never found.
 _MOST_PLACES = 16
@@ -26,7 +26,7 @@ _kin = select(
     _columns.answer_keys,
     _columns.verdict,
 )
-_newest = _kin.order_by(_columns.seq.desc()).limit(_MOST_CANDIDATES)
+_newest = _kin.order_by(_columns.seq.desc()).limit(MOST_CANDIDATES)
 _BY_NODE = text_of(_newest.where(_columns.messages_node == 0))
 # The second condition is the index's own, word for word: a parameter proves nothing.
 _BY_COMPLETION = text_of(
@@ -113,7 +113,7 @@ class Parents:
                 return kin
         if node >= first_new:
             return None
-        rows = self._connection.execute(_BY_NODE, (node, _MOST_CANDIDATES, 0))
+        rows = self._connection.execute(_BY_NODE, (node, MOST_CANDIDATES, 0))
         kins = (Kin(*row) for row in rows)
         wrong = (kin for kin in kins if kin.verdict == "invalid")
         return next((kin for kin in wrong if kin.project == exchange.project), None)
@@ -125,7 +125,7 @@ class Parents:
         project: str,
         keys: set[bytes] | None,
     ) -> Kin | None:
-        limited = (*arguments, _MOST_CANDIDATES, 0)
+        limited = (*arguments, MOST_CANDIDATES, 0)
         for row in self._connection.execute(query, limited):
             kin = Kin(*row)
             if kin.project != project:
@@ -144,7 +144,7 @@ class Parents:
         A conversation goes on with the answer that came in the end, and does not repeat
         what was said of the errors: `repair` and Instructor keep that from it.
         """
-        limited = (wrong.seq, _MOST_CANDIDATES, 0)
+        limited = (wrong.seq, MOST_CANDIDATES, 0)
         kins = (Kin(*row) for row in self._connection.execute(_ATTEMPTS, limited))
         return next((kin for kin in kins if _said(kin, keys)), None)
 

@@ -37,7 +37,12 @@ class _Message(msgspec.Struct):
     input: str = ""
 
 
+class _Kind(msgspec.Struct):
+    type: str = ""
+
+
 _decoder = msgspec.json.Decoder(_Message)
+_kind_decoder = msgspec.json.Decoder(_Kind)
 _encode = msgspec.msgpack.Encoder().encode
 
 _CALL_ITEMS = {"function_call", "custom_tool_call"}
@@ -73,8 +78,25 @@ def message_key(message: bytes | msgspec.Raw) -> bytes | None:
 
 def split_keys(keys: bytes) -> set[bytes]:
     """Return the keys of all choices of an answer, which a row has joined."""
+    return set(key_list(keys))
+
+
+def key_list(keys: bytes) -> list[bytes]:
+    """Return the same in the order of the choices, or of a response's items."""
     starts = range(0, len(keys), KEY_BYTES)
-    return {keys[start : start + KEY_BYTES] for start in starts}
+    return [keys[start : start + KEY_BYTES] for start in starts]
+
+
+def is_reasoning(element: bytes | msgspec.Raw) -> bool:
+    """Return whether this is a Responses item `reasoning`, which has no key.
+
+    >>> is_reasoning(b'{"type":"reasoning"}'), is_reasoning(b'{"name":"reasoning"}')
+    (True, False)
+    """
+    try:
+        return _kind_decoder.decode(element).type == "reasoning"
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def may_repeat(request: bytes) -> bool:

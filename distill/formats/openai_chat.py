@@ -49,7 +49,7 @@ def examples(pair: Pair) -> Iterator[Json | Reason]:
 def prompt_of(pair: Pair) -> chat.Prompt:
     """Return what a pair asks. Raises: `Unfit`."""
     _refuse_unkept(pair)
-    return PROMPTS[pair.endpoint](_object(pair.request), pair.wrong)
+    return PROMPTS[pair.endpoint](_object(pair.request), pair.wrong())
 
 
 def choices_of(pair: Pair) -> list[chat.Choice]:

@@ -31,7 +31,7 @@ def _line(pair: Pair) -> Json:
     if pair.verdict != "valid":
         raise Unfit("not_valid")
     rejected, chosen = choices_of(pair.first), choices_of(pair)
-    plain = msgspec.structs.replace(pair.first, wrong=frozenset())
+    plain = msgspec.structs.replace(pair.first, wrong=frozenset)
     prompt = prompt_of(plain)  # nothing of a prompt is learnt here
     if len(rejected) > 1 or len(chosen) > 1:
         raise Unfit("several_choices")

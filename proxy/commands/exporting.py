@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -16,7 +17,7 @@ from proxy.commands.opening import opened
 from proxy.said import said
 from storage.assemble import Row
 from storage.judgements import standing
-from storage.missteps import missteps
+from storage.missteps import find_missteps
 from storage.queries.pages import everything
 from storage.queries.tree import Node
 from storage.reading import Library
@@ -105,5 +106,5 @@ def _alone(library: Library, row: Row) -> Pair:
         answer=answer,
         verdict=row.verdict,
         verdicts=verdicts,
-        wrong=missteps(library.connection, row.parent, request),
+        wrong=partial(find_missteps, library.connection, row, request),
     )

@@ -118,8 +118,21 @@ def test_weights_of_earlier_answers_are_kept() -> None:
 def test_wrong_answers_that_a_conversation_went_on_from_are_not_learnt() -> None:
     past = {"role": "assistant", "content": "b"}
     recorded = pair(ask(USER, past, USER, past, USER))
-    line = only_line(msgspec.structs.replace(recorded, wrong=frozenset({3})))
+    line = only_line(msgspec.structs.replace(recorded, wrong=lambda: frozenset({3})))
     assert [USER, past, USER, past | {"weight": 0}, USER] == line["messages"][:-1]
+
+
+def test_wrong_answers_are_looked_for_only_where_a_line_may_come_of_it() -> None:
+    def never() -> frozenset[int]:
+        raise AssertionError
+
+    for left_out in (
+        pair(verdict="invalid"),
+        pair(content_kept=False),
+        pair(state="incomplete"),
+        pair(verdict="valid", first=pair()),  # its own prompt is not written
+    ):
+        list(examples(msgspec.structs.replace(left_out, wrong=never)))
 
 
 def test_the_developer_speaks_as_system() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from distill.formats import openai_chat
@@ -35,6 +36,15 @@ def chosen(
 ) -> Pair:  # fmt: skip
     given = {"verdict": "valid", "first": first, **more}
     return pair(request or asked(*AGAIN), answer or completion(RIGHT), **given)
+
+
+def test_wrong_answers_of_a_prompt_are_not_looked_for() -> None:
+    def never() -> frozenset[int]:
+        raise AssertionError
+
+    first = msgspec.structs.replace(rejected(), wrong=never)
+    (line,) = examples(msgspec.structs.replace(chosen(first), wrong=never))
+    assert isinstance(line, dict)
 
 
 def test_the_prompt_is_the_first_ones_and_both_answers_stand_beside_it() -> None:
