@@ -78,13 +78,8 @@ _CHOICE = re.compile(r"/choices/(\d+)/", re.ASCII)
 
 
 class _Answer(msgspec.Struct, frozen=True):
-    """What was once said to the messages before a place.
+    """What was once said to the messages before a place, as keys."""
 
-    Shapes: `is_whole` says that its keys are those of one answer, item by item, and
-    not of one choice each.
-    """
-
-    is_whole: bool
     right: frozenset[bytes] = frozenset()
     wrong: frozenset[bytes] = frozenset()
 
@@ -130,11 +125,10 @@ def _answer(
     A verdict is of all choices, so each has what its own slots were found to be.
     """
     keys = key_list(joined)
-    is_whole = endpoint == "responses"
     if not invalid:
-        return _Answer(is_whole, right=frozenset(keys))
-    if is_whole:
-        return _Answer(is_whole, wrong=frozenset(keys))
+        return _Answer(right=frozenset(keys))
+    if endpoint == "responses":  # one answer, of which each item has a key
+        return _Answer(wrong=frozenset(keys))
     judged: dict[int, bool] = {}
     for slot, verdict in dict(connection.execute(_SLOTS, (seq,))).items():
         choice = _CHOICE.match(slot)
@@ -142,9 +136,9 @@ def _answer(
             number = int(choice[1])
             judged[number] = judged.get(number, False) or verdict == "invalid"
     if max(judged, default=0) >= len(keys):  # some have no key: which, nobody knows
-        return _Answer(is_whole)
+        return _Answer()
     wrong = frozenset(keys[number] for number, one in judged.items() if one)
-    return _Answer(is_whole, right=frozenset(keys) - wrong, wrong=wrong)
+    return _Answer(right=frozenset(keys) - wrong, wrong=wrong)
 
 
 def _repeated(
@@ -161,7 +155,5 @@ def _repeated(
                 return
         elif key in answer.right or key in answer.wrong:
             yield place
-            if not answer.is_whole:
-                return
         else:
             return

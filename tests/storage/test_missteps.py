@@ -117,6 +117,13 @@ async def test_only_wrong_choices_are_wrong(tmp_path: Path) -> None:
     assert [[], [1]] == found
 
 
+async def test_one_wrong_part_makes_a_choice_wrong(tmp_path: Path) -> None:
+    at = "/choices/0/message/tool_calls/{}/function/arguments"
+    broken = (at_slot(at.format(0), "invalid"), at_slot(at.format(1), "valid"))
+    before = unjudged(Q, answer=WRONG, judgements=broken, verdict="invalid")
+    assert [1] == await wrong_after(tmp_path, before, unjudged(Q, said(WRONG), NEXT))
+
+
 async def test_of_choices_without_a_key_nothing_is_told(tmp_path: Path) -> None:
     """Which of the keys belongs to which choice, nobody knows then."""
     both = of_choices(("", "invalid"), (RIGHT, "valid"), has_key=1)
@@ -162,16 +169,16 @@ async def test_what_only_names_reasoning_ends_an_answer(tmp_path: Path) -> None:
 
 async def test_an_answer_of_asking_again_may_be_wrong_too(tmp_path: Path) -> None:
     """A conversation goes on with it as if the first prompt had been answered so."""
-    made = [
-        attempt(Q, answer=WRONG),
-        attempt(Q, said(WRONG), ("user", ERROR), answer="[]"),
-        valid(Q, said(WRONG), ("user", ERROR), said("[]"), ("user", ERROR), answer="1"),
-        unjudged(Q, said("[]"), NEXT),
-        unjudged(Q, said("1"), NEXT),
-    ]
+    asked = [Q]
+    made = []
+    for answer in (WRONG, "[]", "1"):
+        made.append(attempt(*asked, answer=answer))
+        asked += [said(answer), ("user", ERROR)]
+    made.append(valid(*asked, answer="2"))
+    made += [unjudged(Q, said(answer), NEXT) for answer in ("[]", "1", "2")]
     await links(tmp_path / "a.db", *made)
     found = [wrong_in(tmp_path / "a.db", one) for one in made]
-    assert [[], [1], [1, 3], [1], []] == found
+    assert [[], [1], [1, 3], [1, 3, 5], [1], [1], []] == found
 
 
 @pytest.mark.parametrize("first", [True, False], ids=["before", "after"])
@@ -185,16 +192,21 @@ async def test_what_was_also_said_rightly_is_not_wrong(
 
 
 async def test_what_was_asked_otherwise_tells_nothing(tmp_path: Path) -> None:
-    """By others, after other messages, or on top of what the upstream held."""
+    """By others, later, to other messages, or on top of what the upstream held."""
     made = [
         attempt(Q, answer=WRONG, project="another"),
         attempt(NEXT, answer=WRONG),
         attempt(Q, answer=WRONG, previous_response_id="resp_1"),
         unjudged(Q, said(WRONG), NEXT),
         attempt(Q, answer=WRONG),
+        attempt(Q, answer="[]"),
+        unjudged(Q, said("1"), NEXT),
+        attempt(Q, said("[]"), ("user", ERROR), answer="1"),
     ]
-    await links(tmp_path / "a.db", *made)
+    found = await links(tmp_path / "a.db", *made)
+    assert (made[5].id, made[5].id, "client") == found[-1]
     assert [] == wrong_in(tmp_path / "a.db", made[3])
+    assert [] == wrong_in(tmp_path / "a.db", made[6])
 
 
 async def test_what_stands_on_a_named_response_is_not_looked_at(tmp_path: Path) -> None:
