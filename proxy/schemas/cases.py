@@ -109,17 +109,20 @@ def _choose(
         yield from ((slot, asked) for slot in refusals)
     if content and not refusals:  # what is said beside one is no answer
         yield from ((slot, content) for slot in texts)
+    called = {slot.tool for slot in calls}
+    # Beside the call that was due, one of what was not offered breaks no binding.
+    breakable = () if carries.meant in called else bound
     for slot in calls:
         chosen = _of_call(slot.tool, bound, carries, texts=bool(texts))
         if chosen:
             yield slot, chosen
-        elif not carries.offers(slot.tool) and (offered := _offered(bound, carries)):
-            yield Slot(slot.at, "foreign", "", slot.tool), offered
+        elif not carries.offers(slot.tool) and (its := _offered(breakable, carries)):
+            yield Slot(slot.at, "foreign", "", slot.tool), its
     if refusals:
         return
     if content and not texts and not calls:
         yield Slot(part.at, "text", ""), content
-    elif due and not content and not carries.satisfied({slot.tool for slot in calls}):
+    elif due and not content and not carries.satisfied(called):
         yield Slot(part.at, "missing", "", carries.meant), due
 
 

@@ -131,6 +131,41 @@ async def test_the_policy_of_the_tool_that_had_to_be_called_counts(
         assert (502, "invoice@1") == (status, fault["schema"])
 
 
+async def test_beside_the_call_that_was_due_a_foreign_one_breaks_no_binding(
+    tmp_path: Path,
+) -> None:
+    answer = calling(RIGHT, also=("another",))
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(answer)
+
+    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
+    async with scene(tmp_path, script) as it:
+        body = asking(tools=[TOOL], tool_choice="required")
+        status, _, data = await asked(it, body)
+        assert (200, answer) == (status, data)
+        due, foreign = (await it.one()).judgements
+        assert ("binding:1", "valid") == (due.why, due.verdict)
+        assert ("tool", "invalid", "") == (
+            *(foreign.why, foreign.verdict, foreign.followed),
+        )
+        assert "The tool another was not offered." == foreign.faults[0].message
+
+
+async def test_a_foreign_call_in_the_place_of_the_due_one_breaks_its_binding(
+    tmp_path: Path,
+) -> None:
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(calling(RIGHT, name="another"))
+
+    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
+    async with scene(tmp_path, script) as it:
+        body = asking(tools=[TOOL], tool_choice="required")
+        status, _, data = await asked(it, body)
+        (fault,) = json.loads(data)["error"]["faults"]
+        assert (502, "invoice@1") == (status, fault["schema"])
+
+
 async def test_no_answer_at_all_is_invalid_where_json_was_due(tmp_path: Path) -> None:
     async def script(_: RawRequest, wire: Wire) -> None:
         await wire.answer(b"no answer at all")
