@@ -50,9 +50,14 @@ class Carried(Struct, frozen=True):
         """Whether an answer without a call of a function is wrong."""
         return bool(self.forced) or (self.required and self.closed)
 
-    def satisfied(self, called: set[str]) -> bool:
-        """Return whether the call that is needed is among those of these tools."""
-        return self.forced in called if self.forced else bool(called)
+    def satisfied(self, called: set[str], *, calls_else: bool) -> bool:
+        """Return whether the call that is needed is among those of these tools.
+
+        Where it is open which, one of what the upstream itself added will do.
+        """
+        if self.forced:
+            return self.forced in called
+        return calls_else or bool(called)
 
     def offers(self, tool: str) -> bool:
         """Return whether a tool is offered, as far as the request tells."""

@@ -122,7 +122,11 @@ def _choose(
         return
     if content and not texts and not calls:
         yield Slot(part.at, "text", ""), content
-    elif due and not content and not carries.satisfied(called):
+    elif (
+        due
+        and not content
+        and not carries.satisfied(called, calls_else=part.calls_else)
+    ):
         yield Slot(part.at, "missing", "", carries.meant), due
 
 

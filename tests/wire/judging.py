@@ -24,7 +24,8 @@ FORMAT = {
     "type": "json_schema",
     "json_schema": {"name": "invoice", "schema": INVOICE},
 }
-TOOL = {"type": "function", "function": {"name": "pay", "parameters": INVOICE}}
+FUNCTION = {"name": "pay", "parameters": INVOICE}
+TOOL = {"type": "function", "function": FUNCTION}
 RIGHT, WRONG = '{"price": 7}', '{"price": "SEVEN"}'
 
 

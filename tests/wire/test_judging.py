@@ -19,6 +19,7 @@ from tests.scripted_upstream import (
 )
 from tests.wire.judging import (
     FORMAT,
+    FUNCTION,
     RIGHT,
     TOOL,
     WRONG,
@@ -34,6 +35,13 @@ pytestmark = pytest.mark.anyio
 CONTENT = "/choices/0/message/content"
 ARGUMENTS = "/choices/0/message/tool_calls/0/function/arguments"
 SEARCH = {"type": "web_search"}  # calls in its own way, and may bring functions along
+
+
+def responding(*more: dict[str, str], **members: object) -> bytes:
+    """Return the body of a request for a Response, with tools of these kinds too."""
+    tools = [{"type": "function", **FUNCTION}, *more]
+    body = {"model": "m-1", "input": "how much?", "tools": tools, **members}
+    return json.dumps(body).encode()
 
 
 @pytest.mark.parametrize(
@@ -164,6 +172,26 @@ async def test_a_foreign_call_in_the_place_of_the_due_one_breaks_its_binding(
         status, _, data = await asked(it, body)
         (fault,) = json.loads(data)["error"]["faults"]
         assert (502, "invoice@1") == (status, fault["schema"])
+
+
+@pytest.mark.parametrize(
+    ("choice", "status"),
+    [("required", 200), ({"type": "function", "name": "pay"}, 502)],
+)
+async def test_a_call_of_the_upstreams_own_tool_is_a_call(
+    tmp_path: Path, *, choice: str | dict[str, str], status: int
+) -> None:
+    output = [{"type": "web_search_call", "id": "ws_1", "status": "completed"}]
+    answer = json.dumps({"status": "completed", "output": output}).encode()
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(answer)
+
+    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
+    async with scene(tmp_path, script) as it:
+        body = responding(tool_choice=choice)
+        found, _, _ = await asked(it, body, path="/v1/responses")
+        assert status == found
 
 
 async def test_no_answer_at_all_is_invalid_where_json_was_due(tmp_path: Path) -> None:
