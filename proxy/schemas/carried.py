@@ -26,7 +26,7 @@ class Carried(Struct, frozen=True):
     """All schemas of one request.
 
     Shapes: `content` is for the text of the answer, `tools` for the arguments of calls,
-    by name; `forced` names the one tool that has to be called. `names` are all tools
+    by name; `forced` names the one function to be called. `names` are all tools
     of the request, and `required` says that some tool has to be called; `closed` that
     all are functions, and so that no other can be.
     """
@@ -122,11 +122,11 @@ def carried(endpoint: Endpoint, body: bytes) -> Carried:
     tools = _tools(ask.functions, "function") | _tools(ask.tools, "tool")
     if endpoint == "chat":
         content = _content(ask.response_format, "response_format")
-        forced = _named(ask.tool_choice) or _named(ask.function_call)
+        forced = _forced(ask.tool_choice) or _forced(ask.function_call)
     else:
         text = _decoded(_text, ask.text)
         content = None if text is None else _content(text.format, "text.format")
-        forced = _named(ask.tool_choice)
+        forced = _forced(ask.tool_choice)
     names = _names(ask.functions) | _names(ask.tools)
     return Carried(
         *(content, tools, forced, names),
@@ -173,12 +173,20 @@ def _closed(raw: Raw) -> bool:
     return all(tool is not None and tool.type in _FUNCTIONS for tool in tools)
 
 
-def _named(raw: Raw) -> str:
-    """Return the tool that is named; "" for the choice `auto` and its like."""
+def _forced(raw: Raw) -> str:
+    """Return the function that a choice names; "" for `auto`, other tools and such."""
     choice = _decoded(_function, raw)
-    if choice is None:
+    if choice is None or choice.type not in _FUNCTIONS:
         return ""
-    return (_decoded(_function, choice.function) or choice).name
+    return _named(raw)
+
+
+def _named(raw: Raw) -> str:
+    """Return the name of a tool; "" where it has none."""
+    tool = _decoded(_function, raw)
+    if tool is None:
+        return ""
+    return (_decoded(_function, tool.function) or tool).name
 
 
 def _is_schema(raw: Raw) -> bool:

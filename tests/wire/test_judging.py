@@ -19,7 +19,6 @@ from tests.scripted_upstream import (
 )
 from tests.wire.judging import (
     FORMAT,
-    FUNCTION,
     RIGHT,
     TOOL,
     WRONG,
@@ -35,13 +34,6 @@ pytestmark = pytest.mark.anyio
 CONTENT = "/choices/0/message/content"
 ARGUMENTS = "/choices/0/message/tool_calls/0/function/arguments"
 SEARCH = {"type": "web_search"}  # calls in its own way, and may bring functions along
-
-
-def responding(*more: dict[str, str], **members: object) -> bytes:
-    """Return the body of a request for a Response, with tools of these kinds too."""
-    tools = [{"type": "function", **FUNCTION}, *more]
-    body = {"model": "m-1", "input": "how much?", "tools": tools, **members}
-    return json.dumps(body).encode()
 
 
 @pytest.mark.parametrize(
@@ -97,101 +89,6 @@ async def test_what_no_schema_concerns_has_no_verdict(
         assert "x-spiritsafe-verdict" not in headers
         kept = await it.one()
         assert (None, None, ()) == (kept.row.schema, kept.row.verdict, kept.judgements)
-
-
-@pytest.mark.parametrize(
-    ("members", "answer", "slot", "fault"),
-    [
-        ({"tool_choice": "required"}, completion(RIGHT), CONTENT,
-         "The tool pay was to be called and was not."),
-        ({"tool_choice": "required"}, b"no answer at all", CONTENT,
-         "The tool pay was to be called and was not."),
-        ({}, calling(RIGHT, name="another"), ARGUMENTS,
-         "The tool another was not offered."),
-    ],
-)  # fmt: skip
-async def test_a_call_that_is_missing_or_was_not_to_be_had_is_invalid(
-    tmp_path: Path, *, members: dict[str, str], answer: bytes, slot: str, fault: str
-) -> None:
-    async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(answer)
-
-    async with scene(tmp_path, script) as it:
-        status, _, data = await asked(it, asking(tools=[TOOL], **members))
-        assert (200, answer) == (status, data)
-        kept = await it.one()
-        (judged,) = kept.judgements
-        assert (slot, "pay", "tool") == (judged.slot, judged.schema, judged.why)
-        assert ("invalid", (Fault("", "", fault),)) == (judged.verdict, judged.faults)
-
-
-async def test_the_policy_of_the_tool_that_had_to_be_called_counts(
-    tmp_path: Path,
-) -> None:
-    async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(completion("I have paid."))
-
-    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
-    async with scene(tmp_path, script) as it:
-        body = asking(tools=[TOOL], tool_choice="required")
-        status, _, data = await asked(it, body)
-        (fault,) = json.loads(data)["error"]["faults"]
-        assert (502, "invoice@1") == (status, fault["schema"])
-
-
-async def test_beside_the_call_that_was_due_a_foreign_one_breaks_no_binding(
-    tmp_path: Path,
-) -> None:
-    answer = calling(RIGHT, also=("another",))
-
-    async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(answer)
-
-    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
-    async with scene(tmp_path, script) as it:
-        body = asking(tools=[TOOL], tool_choice="required")
-        status, _, data = await asked(it, body)
-        assert (200, answer) == (status, data)
-        due, foreign = (await it.one()).judgements
-        assert ("binding:1", "valid") == (due.why, due.verdict)
-        assert ("tool", "invalid", "") == (
-            *(foreign.why, foreign.verdict, foreign.followed),
-        )
-        assert "The tool another was not offered." == foreign.faults[0].message
-
-
-async def test_a_foreign_call_in_the_place_of_the_due_one_breaks_its_binding(
-    tmp_path: Path,
-) -> None:
-    async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(calling(RIGHT, name="another"))
-
-    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
-    async with scene(tmp_path, script) as it:
-        body = asking(tools=[TOOL], tool_choice="required")
-        status, _, data = await asked(it, body)
-        (fault,) = json.loads(data)["error"]["faults"]
-        assert (502, "invoice@1") == (status, fault["schema"])
-
-
-@pytest.mark.parametrize(
-    ("choice", "status"),
-    [("required", 200), ({"type": "function", "name": "pay"}, 502)],
-)
-async def test_a_call_of_the_upstreams_own_tool_is_a_call(
-    tmp_path: Path, *, choice: str | dict[str, str], status: int
-) -> None:
-    output = [{"type": "web_search_call", "id": "ws_1", "status": "completed"}]
-    answer = json.dumps({"status": "completed", "output": output}).encode()
-
-    async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(answer)
-
-    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
-    async with scene(tmp_path, script) as it:
-        body = responding(tool_choice=choice)
-        found, _, _ = await asked(it, body, path="/v1/responses")
-        assert status == found
 
 
 async def test_no_answer_at_all_is_invalid_where_json_was_due(tmp_path: Path) -> None:
