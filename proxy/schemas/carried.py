@@ -80,6 +80,12 @@ class _Format(Struct):
     json_schema: Raw = NULL
 
 
+class _Choice(Struct):
+    type: str = ""
+    mode: str = ""
+    allowed_tools: Raw = NULL
+
+
 class _Text(Struct):
     format: Raw = NULL
 
@@ -102,6 +108,7 @@ CARRIERS = frozenset({"response_format", "text.format", "tool", "function"})
 _ask = msgspec.json.Decoder(_Ask)
 _format = msgspec.json.Decoder(_Format)
 _text = msgspec.json.Decoder(_Text)
+_choice = msgspec.json.Decoder(_Choice)
 _function = msgspec.json.Decoder(_Function)
 _list = msgspec.json.Decoder(list[Raw])
 
@@ -136,8 +143,16 @@ def carried(endpoint: Endpoint, body: bytes) -> Carried:
 
 
 def requires(choice: Raw) -> bool:
-    """Return whether a `tool_choice` leaves open which tool has to be called."""
-    return bytes(choice) in _REQUIRED
+    """Return whether a `tool_choice` leaves open which tool has to be called.
+
+    Chat has the mode of `allowed_tools` in a member of that name, Responses beside it.
+    """
+    if bytes(choice) in _REQUIRED:
+        return True
+    allowed = _decoded(_choice, choice)
+    if allowed is None or allowed.type != "allowed_tools":
+        return False
+    return (_decoded(_choice, allowed.allowed_tools) or allowed).mode == "required"
 
 
 def _content(raw: Raw, why: str) -> Carry | None:

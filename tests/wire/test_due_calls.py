@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from storage.records import Fault
+from storage.records import Fault, Json
 from storage.schemas import Rule
 from tests.scripted_upstream import RawRequest, Wire, completion
 from tests.wire.judging import (
@@ -17,12 +17,13 @@ from tests.wire.judging import (
     calling,
     registered,
 )
-from tests.wire.scene import scene
+from tests.wire.scene import CHAT_PATH, scene
 
 pytestmark = pytest.mark.anyio
 
 CONTENT = "/choices/0/message/content"
 ARGUMENTS = "/choices/0/message/tool_calls/0/function/arguments"
+NO_CALL = b'{"status": "completed", "output": []}'
 
 
 def responding(*more: dict[str, str], **members: object) -> bytes:
@@ -151,3 +152,27 @@ async def test_a_forced_call_of_what_is_no_function_is_not_missing(
         status, _, data = await asked(it, body, path="/v1/responses")
         assert (200, answer) == (status, data)
         assert () == (await it.one()).judgements
+
+
+@pytest.mark.parametrize("mode", ["required", "auto"])
+@pytest.mark.parametrize("path", [CHAT_PATH, "/v1/responses"])
+async def test_a_call_is_missing_where_the_mode_of_allowed_tools_requires_one(
+    tmp_path: Path, *, path: str, mode: str
+) -> None:
+    answer = {CHAT_PATH: completion("I have paid.")}.get(path, NO_CALL)
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.answer(answer)
+
+    named: list[Json] = [{"type": "function", "name": "pay"}]
+    choice: Json = {"type": "allowed_tools", "mode": mode, "tools": named}
+    body = responding(tool_choice=choice)
+    if path == CHAT_PATH:
+        named = [{"type": "function", "function": {"name": "pay"}}]
+        allowed: Json = {"mode": mode, "tools": named}
+        choice = {"type": "allowed_tools", "allowed_tools": allowed}
+        body = asking(tools=[TOOL], tool_choice=choice)
+    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
+    async with scene(tmp_path, script) as it:
+        status, _, _ = await asked(it, body, path=path)
+        assert (502 if mode == "required" else 200) == status
