@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from storage.records import Endpoint
 
@@ -58,6 +59,10 @@ class Carried(Struct, frozen=True):
         if self.forced:
             return self.forced in called
         return calls_else or bool(called)
+
+    def unsure(self) -> "Carried":
+        """Return what holds where calls do not tell their tools: none is due."""
+        return replace(self, forced="", required=False, closed=False)
 
     def offers(self, tool: str) -> bool:
         """Return whether a tool is offered, as far as the request tells."""

@@ -49,7 +49,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
     Shapes: `request` is the body as the client sent it, `answer` the assembled object,
     `bound` what the registry says applies, in order of precedence; `kept` is false
-    where only a part of the answer's bytes was; projects take turns in what is heavy.
+    where only a part of the answer's bytes was, `named` where the names of its calls
+    are in doubt; projects take turns in what is heavy.
     """
 
     endpoint: Endpoint
@@ -59,6 +60,7 @@ class Question(Struct, frozen=True, kw_only=True):
     status: int
     bound: tuple[Chosen, ...] = ()
     kept: bool = True
+    named: bool = True
     project: str = ""
 
 
@@ -90,6 +92,8 @@ def _cases(question: Question) -> Iterator[Case]:
     carries = carried(question.endpoint, question.request)
     if not question.bound and carries == NOTHING:
         return
+    if not question.named:
+        carries = carries.unsure()
     for part in slots.parts(question.endpoint, question.answer):
         for slot, chosen in _choose(part, question.bound, carries):
             ended = question.complete and question.kept and part.ended

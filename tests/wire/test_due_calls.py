@@ -7,7 +7,7 @@ import pytest
 
 from storage.records import Fault, Json
 from storage.schemas import Rule
-from tests.scripted_upstream import RawRequest, Wire, completion
+from tests.scripted_upstream import DONE, RawRequest, Wire, completion, delta
 from tests.wire.judging import (
     FUNCTION,
     RIGHT,
@@ -23,7 +23,14 @@ pytestmark = pytest.mark.anyio
 
 CONTENT = "/choices/0/message/content"
 ARGUMENTS = "/choices/0/message/tool_calls/0/function/arguments"
+NAME: Json = {"name": "pay"}
 NO_CALL = b'{"status": "completed", "output": []}'
+
+
+def calls(fragment: Json) -> bytes:
+    """Return an event with a fragment of a call."""
+    its = [{"index": 0, "delta": {"tool_calls": [fragment]}, "finish_reason": None}]
+    return b"data: " + json.dumps({"id": "c", "choices": its}).encode() + b"\n\n"
 
 
 def responding(*more: dict[str, str], **members: object) -> bytes:
@@ -168,7 +175,7 @@ async def test_a_call_is_missing_where_the_mode_of_allowed_tools_requires_one(
     choice: Json = {"type": "allowed_tools", "mode": mode, "tools": named}
     body = responding(tool_choice=choice)
     if path == CHAT_PATH:
-        named = [{"type": "function", "function": {"name": "pay"}}]
+        named = [{"type": "function", "function": NAME}]
         allowed: Json = {"mode": mode, "tools": named}
         choice = {"type": "allowed_tools", "allowed_tools": allowed}
         body = asking(tools=[TOOL], tool_choice=choice)
@@ -176,3 +183,27 @@ async def test_a_call_is_missing_where_the_mode_of_allowed_tools_requires_one(
     async with scene(tmp_path, script) as it:
         status, _, _ = await asked(it, body, path=path)
         assert (502 if mode == "required" else 200) == status
+
+
+@pytest.mark.parametrize(
+    ("names", "status", "flags"),
+    [(("p", "ay"), 200, ("tool_renamed",)), (("pay", "pay"), 200, ()),
+     (("p", "pay"), 200, ()), (("other", "other"), 502, ())],
+)  # fmt: skip
+@pytest.mark.parametrize("choice", ["required", {"type": "function", "function": NAME}])
+async def test_a_call_whose_name_came_in_parts_is_neither_foreign_nor_missing(
+    tmp_path: Path, *, choice: Json, names: tuple[str, str], status: int, flags: Json
+) -> None:
+    first, second = names
+    opened = {"index": 0, "id": "call_1", "function": {"name": first, "arguments": ""}}
+    rest = {"index": 0, "function": {"name": second, "arguments": RIGHT}}
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await wire.events(calls(opened), calls(rest), delta("", "tool_calls"), DONE)
+
+    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
+    async with scene(tmp_path, script) as it:
+        body = asking(tools=[TOOL], tool_choice=choice, stream=True)
+        found, _, _ = await asked(it, body)
+        assert status == found
+        assert flags == (await it.one()).flags
