@@ -19,7 +19,7 @@ MIN_LINES: Final = 10  # OpenAI refuses a training file with fewer (wire.md 6.4)
 SENTENCES: Final[dict[Reason, str]] = {
     "incomplete": "did not end as they should",
     "status": "were answered with an error",
-    "content_not_kept": "are kept without content, as the client asked",
+    "content_not_kept": "are kept without content: opted out, removed, or a key in it",
     "endpoint": "are of an endpoint that has no messages",
     "unreadable": "could not be read as a request and an answer",
     "prompt_elsewhere": "refer to earlier turns or prompts that the upstream holds",

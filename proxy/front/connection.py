@@ -38,6 +38,9 @@ MAX_FRAMING_BYTES = 64 * 1024
 """Of chunk sizes, extensions and trailers, beside 16 bytes for each byte of a body: a
 body in chunks of one byte takes 5 (H-66), an endless extension is cut off (F-54)."""
 
+MOST_AHEAD = 64
+"""Requests that wait for the one before: with more of them nothing is read (S-50)."""
+
 LINGER_S = 5.0
 """A refused client may go on sending this long, as nginx's `lingering_timeout`."""
 
@@ -56,6 +59,7 @@ class Connection(HttpToolsProtocol):
         self._ahead: deque[Turn] = deque()  # of `cycle`, one for each in `pipeline`
         self._in_head = True
         self._begun = False  # a request: its end has not come
+        self._head_ended = False  # in the read at hand
         self._head_bytes = 0  # read of a head that has not ended
         self._coded = False  # the head has a transfer coding
         self._length_name: bytes | None = None  # as the head spells it
@@ -92,8 +96,9 @@ class Connection(HttpToolsProtocol):
                     )
                     return
                 data = data[room:]
+        self._head_ended = False
         self._parse(data)
-        if not self._in_head:  # the body goes on
+        if not (self._in_head or self._head_ended):  # a body goes on, all through
             self._read_bytes += len(data)
             if self._read_bytes > MAX_FRAMING_BYTES + 16 * self._body_bytes:
                 self._refuse(MALFORMED)
@@ -150,7 +155,12 @@ class Connection(HttpToolsProtocol):
             if not turn.more_body:
                 turn.keep_alive = False
                 return
-            if turn.response_started or self._waits(turn):
+            if self._waits(turn):  # it is never served, and ends those before it
+                self.pipeline.popleft()
+                self.cycle = self._ahead.pop()
+                self.cycle.keep_alive = False
+                return
+            if turn.response_started:
                 turn.cut()
                 return
             turn.disconnected = True
@@ -274,7 +284,7 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Check the head as a whole, and serve it; raises as `on_header` does."""
-        self._in_head = False
+        self._in_head, self._head_ended = False, True
         self._head_bytes = self._body_bytes = self._read_bytes = 0
         if len(self.url) > MAX_TARGET_BYTES:
             raise LongTargetError(
@@ -292,6 +302,8 @@ class Connection(HttpToolsProtocol):
         if self._upgrades:
             return
         keep_alive = version == "1.1" and self.parser.should_keep_alive()
+        if self.parser.should_upgrade():  # CONNECT: llhttp reads nothing behind it
+            keep_alive = False
         turn = Turn(self.scope, {}, self, keep_alive=keep_alive)
         turn.waiting_for_100_continue = self.expect_100_continue
         if b"?" in self.url:
@@ -330,11 +342,16 @@ class Connection(HttpToolsProtocol):
         self.server_state.total_requests += 1
         if self.transport.is_closing():
             return
-        self.flow.resume_reading()
         if self.pipeline:
             self._ahead.popleft()  # the turn that has ended
             turn, _ = self.pipeline.pop()
             self._start(cast("Turn", turn))
+        self.read_on()
+
+    def read_on(self) -> None:
+        """Read on, unless many requests wait already: all but the last are whole."""
+        if len(self.pipeline) < MOST_AHEAD:
+            self.flow.resume_reading()
 
     def _scope(self, version: str) -> HTTPScope:
         raw_path, _, query = self.url.partition(b"?")

@@ -59,6 +59,9 @@ class Client(Protocol):
     def on_response_complete(self) -> None:
         """Go on with the next request: this one is answered."""
 
+    def read_on(self) -> None:
+        """Let more of the request come, or of what follows it."""
+
     def linger(self) -> None:
         """Close so that the answer is seen, though the client is still sending."""
 
@@ -116,6 +119,7 @@ class Turn(RequestResponseCycle):
         self.transport = client.transport
         self.flow = client.flow
         self.on_response = client.on_response_complete
+        self._read_on = client.read_on
         self.keep_alive = keep_alive
 
     @property
@@ -165,7 +169,7 @@ class Turn(RequestResponseCycle):
             return None
         if self.disconnected or self.response_complete:
             return None
-        self.flow.resume_reading()
+        self._read_on()
         body, self.unread = bytes(self.unread), b""
         self._news = False
         return body
@@ -182,7 +186,7 @@ class Turn(RequestResponseCycle):
             self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
             self.waiting_for_100_continue = False
         if not (self.disconnected or self.response_complete):
-            self.flow.resume_reading()
+            self._read_on()
             if not self._news:
                 self._told = self._told or asyncio.Event()
                 self._told.clear()

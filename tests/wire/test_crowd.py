@@ -192,3 +192,70 @@ async def test_s51_what_was_pipelined_and_answered_is_let_go(tmp_path: Path) -> 
         gc.collect()
         turns = [it for it in gc.get_objects() if isinstance(it, Turn)]
         assert len(turns) < 10
+
+
+async def test_s50_pipelined_requests_are_read_as_they_are_answered(
+    tmp_path: Path,
+) -> None:
+    """So one connection holds what the sockets hold, however much it sends."""
+    one = b"GET /healthz HTTP/1.1\r\nhost: a\r\nx-pad: %b\r\n\r\n" % (b"p" * 8000)
+    requests, most_waiting = 8192, 0
+    async with scene(tmp_path, plain) as at, at.client() as client:
+        sent = 0
+
+        async def send() -> None:
+            nonlocal sent
+            while sent < requests:
+                await client.send(one * 64)
+                sent += 64
+
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(send())
+            for answered in range(requests):
+                assert 200 == (await client.head())[0]
+                await client.reader.readexactly(len(b"ok\n"))
+                most_waiting = max(most_waiting, sent - answered)
+    assert most_waiting * len(one) < 24 * MIB < requests * len(one)
+
+
+async def test_h10_what_is_refused_does_not_end_those_before_it(tmp_path: Path) -> None:
+    go = asyncio.Event()
+
+    async def script(_: RawRequest, wire: Wire) -> None:
+        await go.wait()
+        await wire.answer(completion())
+
+    async with scene(tmp_path, script) as at, at.client() as client:
+        for _ in range(3):
+            await client.post(CHAT_PATH, CHAT)
+        lead = (
+            b"POST /v1/files HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+        )
+        await client.send(lead + b"3\r\nabc\r\n")
+        await client.send(b"no chunk\r\n")
+        go.set()
+        for _ in range(3):
+            status, headers = await client.head()
+            assert (200, completion()) == (status, await client.body(headers))
+        assert b"" == await client.rest()
+        assert 3 == len(await at.settled())
+
+
+async def test_h10_the_end_of_a_body_does_not_count_for_the_next(
+    tmp_path: Path,
+) -> None:
+    """Of two requests, cut within the body of each."""
+    large, small = b"x" * 2 * MIB, b"y" * 100  # the window has grown
+    head = b"POST /v1/files HTTP/1.1\r\nhost: a\r\ncontent-length: %d\r\n\r\n"
+    first, second = head % len(large) + large, head % len(small) + small
+    async with scene(tmp_path, plain) as at, at.client() as client:
+        await client.send(first[:-100_000])
+        await asyncio.sleep(0.1)
+        await client.send(first[-100_000:] + second[:-30])
+        await asyncio.sleep(0.1)
+        await client.send(second[-30:])
+        for _ in range(2):
+            status, headers = await client.head()
+            assert 200 == status
+            await client.body(headers)
+        assert [large, small] == [it.body for it in at.upstream.requests]
