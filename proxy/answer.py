@@ -48,7 +48,8 @@ def read_answer(endpoint: Endpoint, received: Received) -> Answer:
 
     Shapes: flags are `undecoded=…`, `decode_error`, `bomb`, `unparsed` (the body),
     `unparsed_event`, `oversized_event`, `index_out_of_range`, `audio_unaligned`,
-    `tool_args_concatenated`, `not_streamed` (though asked for) and `streamed_unasked`.
+    `tool_args_concatenated`, `tool_renamed`, `not_streamed` (though asked for) and
+    `streamed_unasked`.
     """
     quick = QUICK.get(endpoint)
     if (

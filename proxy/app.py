@@ -77,6 +77,7 @@ class App:
         self.clients: Callable[[], int] = int
         self.own: Own
         self.registrar: Registrar
+        self._judge = Judge()
 
     @property
     def recovered(self) -> RecoveryReport:
@@ -113,6 +114,9 @@ class App:
             self.registrar = await Registrar.open(
                 self._recorder, clock=self._clock.wall_us
             )
+            stack.push_async_callback(self._judge.close)
+            if settings.schemas is not None or not self.registrar.registry.is_empty:
+                await self._judge.prepare()
             if settings.schemas is not None:
                 await take_in(settings.schemas, self.registrar)
             index = await self._indexed(stack, db)
@@ -182,7 +186,7 @@ class App:
             through=through,
         )
         forward = Forward(
-            self._wiring(stack),
+            self._wiring(),
             self._upstreams,
             through,
             budgets=memory,
@@ -210,12 +214,10 @@ class App:
             stack.push_async_callback(transport.aclose)
             self._upstreams[name] = Upstream(name, its, transport, mark=mark)
 
-    def _wiring(self, stack: AsyncExitStack) -> Wiring:
-        judge = Judge()
-        stack.push_async_callback(judge.close)
+    def _wiring(self) -> Wiring:
         return Wiring(
             *(self._settings, self._recorder, self._meters, self._clock),
-            judge=judge,
+            judge=self._judge,
             registry=lambda: self.registrar.registry,
             masker=self._settings.masker(),
         )

@@ -15,6 +15,7 @@ from proxy.repair import asking_again, summed
 from proxy.schemas.applying import Judging, may_hold
 from proxy.schemas.judge import Judge, Question, summary
 from proxy.seal import is_short, received
+from proxy.stitch.tools import RENAMED
 from proxy.stitch.values import write_json
 from proxy.tape import Tape
 from storage.records import Exchange, HeaderPairs, Json, Judgement, Usage
@@ -73,6 +74,7 @@ async def judged(
             status=exchange.status,
             bound=judging.bound,
             kept=tape.whole,
+            named=RENAMED not in exchange.flags,
             project=tape.project,
         )
     )

@@ -86,10 +86,14 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
 
 Followed: TypeAlias = Literal[
     "",
-    "enforced",  # the client got an error in its place
-    "asked_again",  # the upstream was asked for another
+    "enforced",  # kept from the client, for whom an error stands in its place
+    "asked_again",  # kept from the client, and another that was asked for is recorded
 ]
-"""What came of a verdict under the policies that change what a client gets."""
+"""What came of a verdict under the policies that change what a client gets.
+
+It is said before anything goes out: after a crash in between the client got nothing,
+and where the upstream was being asked again, that is `enforced` still.
+"""
 
 
 class Judgement(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,7 +106,7 @@ class Judgement(msgspec.Struct, frozen=True, kw_only=True):
     `response_format`, `text.format`, `tool`, `function`, and
     `history` where a recorded answer was judged again; `reason` tells why nothing was
     judged; `faults` are the first ones, where the verdict is `invalid`; `followed` says
-    what came of that for the client, who did not get the answer then.
+    that the client was not to get the answer for that.
     """
 
     slot: str

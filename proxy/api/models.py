@@ -182,8 +182,8 @@ class Judgement(Given):
     """What checking one part of an answer against one schema found.
 
     Shapes: `slot` points into the assembled answer; `digest` is the schema's SHA-256;
-    `why` is what made it apply, `reason` why nothing was judged, `followed` what came
-    of it for the client: `enforced`, `asked_again` or nothing.
+    `why` is what made it apply, `reason` why nothing was judged, `followed` why
+    the client was not to get the answer: `enforced`, `asked_again`, or "".
     """
 
     slot: str

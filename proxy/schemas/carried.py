@@ -4,6 +4,7 @@ from typing import TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from storage.records import Endpoint
 
@@ -26,7 +27,7 @@ class Carried(Struct, frozen=True):
     """All schemas of one request.
 
     Shapes: `content` is for the text of the answer, `tools` for the arguments of calls,
-    by name; `forced` names the one tool that has to be called. `names` are all tools
+    by name; `forced` names the one function to be called. `names` are all tools
     of the request, and `required` says that some tool has to be called; `closed` that
     all are functions, and so that no other can be.
     """
@@ -50,9 +51,18 @@ class Carried(Struct, frozen=True):
         """Whether an answer without a call of a function is wrong."""
         return bool(self.forced) or (self.required and self.closed)
 
-    def satisfied(self, called: set[str]) -> bool:
-        """Return whether the call that is needed is among those of these tools."""
-        return self.forced in called if self.forced else bool(called)
+    def satisfied(self, called: set[str], *, calls_else: bool) -> bool:
+        """Return whether the call that is needed is among those of these tools.
+
+        Where it is open which, one of what the upstream itself added will do.
+        """
+        if self.forced:
+            return self.forced in called
+        return calls_else or bool(called)
+
+    def unsure(self) -> "Carried":
+        """Return what holds where calls do not tell their tools: none is due."""
+        return replace(self, forced="", required=False, closed=False)
 
     def offers(self, tool: str) -> bool:
         """Return whether a tool is offered, as far as the request tells."""
@@ -73,6 +83,12 @@ class _Format(Struct):
     name: str = ""
     schema: Raw = NULL
     json_schema: Raw = NULL
+
+
+class _Choice(Struct):
+    type: str = ""
+    mode: str = ""
+    allowed_tools: Raw = NULL
 
 
 class _Text(Struct):
@@ -97,6 +113,7 @@ CARRIERS = frozenset({"response_format", "text.format", "tool", "function"})
 _ask = msgspec.json.Decoder(_Ask)
 _format = msgspec.json.Decoder(_Format)
 _text = msgspec.json.Decoder(_Text)
+_choice = msgspec.json.Decoder(_Choice)
 _function = msgspec.json.Decoder(_Function)
 _list = msgspec.json.Decoder(list[Raw])
 
@@ -117,11 +134,11 @@ def carried(endpoint: Endpoint, body: bytes) -> Carried:
     tools = _tools(ask.functions, "function") | _tools(ask.tools, "tool")
     if endpoint == "chat":
         content = _content(ask.response_format, "response_format")
-        forced = _named(ask.tool_choice) or _named(ask.function_call)
+        forced = _forced(ask.tool_choice) or _forced(ask.function_call)
     else:
         text = _decoded(_text, ask.text)
         content = None if text is None else _content(text.format, "text.format")
-        forced = _named(ask.tool_choice)
+        forced = _forced(ask.tool_choice)
     names = _names(ask.functions) | _names(ask.tools)
     return Carried(
         *(content, tools, forced, names),
@@ -131,8 +148,16 @@ def carried(endpoint: Endpoint, body: bytes) -> Carried:
 
 
 def requires(choice: Raw) -> bool:
-    """Return whether a `tool_choice` leaves open which tool has to be called."""
-    return bytes(choice) in _REQUIRED
+    """Return whether a `tool_choice` leaves open which tool has to be called.
+
+    Chat has the mode of `allowed_tools` in a member of that name, Responses beside it.
+    """
+    if bytes(choice) in _REQUIRED:
+        return True
+    allowed = _decoded(_choice, choice)
+    if allowed is None or allowed.type != "allowed_tools":
+        return False
+    return (_decoded(_choice, allowed.allowed_tools) or allowed).mode == "required"
 
 
 def _content(raw: Raw, why: str) -> Carry | None:
@@ -168,12 +193,20 @@ def _closed(raw: Raw) -> bool:
     return all(tool is not None and tool.type in _FUNCTIONS for tool in tools)
 
 
-def _named(raw: Raw) -> str:
-    """Return the tool that is named; "" for the choice `auto` and its like."""
+def _forced(raw: Raw) -> str:
+    """Return the function that a choice names; "" for `auto`, other tools and such."""
     choice = _decoded(_function, raw)
-    if choice is None:
+    if choice is None or choice.type not in _FUNCTIONS:
         return ""
-    return (_decoded(_function, choice.function) or choice).name
+    return _named(raw)
+
+
+def _named(raw: Raw) -> str:
+    """Return the name of a tool; "" where it has none."""
+    tool = _decoded(_function, raw)
+    if tool is None:
+        return ""
+    return (_decoded(_function, tool.function) or tool).name
 
 
 def _is_schema(raw: Raw) -> bool:

@@ -49,7 +49,8 @@ class Question(Struct, frozen=True, kw_only=True):
 
     Shapes: `request` is the body as the client sent it, `answer` the assembled object,
     `bound` what the registry says applies, in order of precedence; `kept` is false
-    where only a part of the answer's bytes was; projects take turns in what is heavy.
+    where only a part of the answer's bytes was, `named` where the names of its calls
+    are in doubt; projects take turns in what is heavy.
     """
 
     endpoint: Endpoint
@@ -59,6 +60,7 @@ class Question(Struct, frozen=True, kw_only=True):
     status: int
     bound: tuple[Chosen, ...] = ()
     kept: bool = True
+    named: bool = True
     project: str = ""
 
 
@@ -90,6 +92,8 @@ def _cases(question: Question) -> Iterator[Case]:
     carries = carried(question.endpoint, question.request)
     if not question.bound and carries == NOTHING:
         return
+    if not question.named:
+        carries = carries.unsure()
     for part in slots.parts(question.endpoint, question.answer):
         for slot, chosen in _choose(part, question.bound, carries):
             ended = question.complete and question.kept and part.ended
@@ -109,17 +113,24 @@ def _choose(
         yield from ((slot, asked) for slot in refusals)
     if content and not refusals:  # what is said beside one is no answer
         yield from ((slot, content) for slot in texts)
+    called = {slot.tool for slot in calls}
+    # Beside the call that was due, one of what was not offered breaks no binding.
+    breakable = () if carries.meant in called else bound
     for slot in calls:
         chosen = _of_call(slot.tool, bound, carries, texts=bool(texts))
         if chosen:
             yield slot, chosen
-        elif not carries.offers(slot.tool) and (offered := _offered(bound, carries)):
-            yield Slot(slot.at, "foreign", "", slot.tool), offered
+        elif not carries.offers(slot.tool) and (its := _offered(breakable, carries)):
+            yield Slot(slot.at, "foreign", "", slot.tool), its
     if refusals:
         return
     if content and not texts and not calls:
         yield Slot(part.at, "text", ""), content
-    elif due and not content and not carries.satisfied({slot.tool for slot in calls}):
+    elif (
+        due
+        and not content
+        and not carries.satisfied(called, calls_else=part.calls_else)
+    ):
         yield Slot(part.at, "missing", "", carries.meant), due
 
 

@@ -146,9 +146,9 @@ class Compiler:
             entry.compiled = Compiled(entry.schema, entry.weight)
         except SchemaRefused as refused:
             entry.refused = refused.message, refused.path
-            raise
-        finally:
             entry.schema = None
+            raise
+        entry.schema = None  # kept where it failed otherwise, for another time
         return entry.compiled
 
     def is_ready(self, digest: bytes) -> bool:

@@ -12,6 +12,9 @@ from storage.errors import StorageError
 
 SOURCE = "directory"
 
+_FAULTS = (StorageError, ValueError, RecursionError, ImportError, MemoryError)
+"""Why a file is not registered that may be a schema, as the logs tell."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -37,7 +40,7 @@ async def take_in(folder: Path, registrar: Registrar) -> None:
         except SchemaRefused as exc:
             place = f" at {exc.path}" if exc.path else ""
             _log.warning("schemas: %s is not taken: %s%s", path, exc.message, place)
-        except (StorageError, ValueError, RecursionError) as exc:
+        except _FAULTS as exc:
             _log.warning("schemas: %s is not registered: %s", path, exc)
         else:
             ref = done.version.ref if done.version else path.stem

@@ -42,6 +42,9 @@ LIMIT_S = 2.0
 FAILED = Found("unchecked", "failed")
 """What is said where judging itself went wrong."""
 
+_FAULTS = (ValueError, RecursionError, ImportError, OSError, MemoryError)
+"""How it goes wrong: nobody foresaw it, or the library does not load."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -111,6 +114,14 @@ class Judge:
         self._has_failed = False
         self._is_loaded = False
 
+    async def prepare(self) -> None:
+        """Load at start what judging needs; where that fails, say so and go on."""
+        try:
+            await self._load()
+        except _FAULTS:
+            self._has_failed = True
+            _log.exception("schemas: what judges does not load: nothing is judged")
+
     async def ask(self, question: Question) -> tuple[Judgement, ...]:
         """Return the judgements of an answer; never raises for what was sent."""
         judgements = []
@@ -118,13 +129,14 @@ class Judge:
         heavy: float | None = None  # until when there is time for heavy cases
         for case in await self._cases(question):
             try:
+                await self._load()
                 found = self._quick(case, room)
                 if found is None:
                     now = asyncio.get_running_loop().time()
                     heavy = heavy or now + self._limit_s
                     aside = self._aside_for_carried if case.carried else self._aside
                     found = TOO_LONG if now > heavy else await aside.find(case)
-            except (ValueError, RecursionError):
+            except _FAULTS:
                 found = self._failed()
             judgements.append(_judgement(case, found))
         return tuple(judgements)
@@ -140,13 +152,15 @@ class Judge:
                 found = list(cases(question))
             else:
                 found = await asyncio.to_thread(list, cases(question))
-        except (ValueError, RecursionError):
+        except _FAULTS:
             self._failed()
             return []
-        if found and not self._is_loaded:
+        return found
+
+    async def _load(self) -> None:
+        if not self._is_loaded:
             await asyncio.to_thread(load)
             self._is_loaded = True
-        return found
 
     def _failed(self) -> Found:
         """Return what is said of a case that nobody foresaw; tell the first one."""

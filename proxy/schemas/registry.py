@@ -46,6 +46,11 @@ class Registry:
         self.reads_bodies = any(its.format_name or its.prompt for its in rules)
         """Whether any rule looks at what only a request's body says."""
 
+    @property
+    def is_empty(self) -> bool:
+        """Whether nothing is registered."""
+        return not self.versions and not self.bindings
+
     def find(self, name: str) -> Version | None:
         """Return the version that `invoice@2` names, or the newest of `invoice`."""
         return self._by_ref.get(name)

@@ -36,12 +36,14 @@ class Part(Struct, frozen=True):
     """A choice, or the whole of a Response: what has one schema for its text.
 
     Shapes: `at` is where a text would stand; `ended` says whether the model came to
-    its own end there.
+    its own end there; `calls_else` that it called what is no function, of which
+    nothing is judged.
     """
 
     at: str
     ended: bool
     slots: tuple[Slot, ...] = ()
+    calls_else: bool = False
 
     def of(self, kind: Kind) -> list[Slot]:
         """Return the slots of one kind."""
@@ -89,14 +91,18 @@ def _text(index: int, choice: dict[str, Json]) -> Part:
 
 def _response(answer: dict[str, Json]) -> Part:
     slots: list[Slot] = []
+    calls_else = False
     for index, item in _objects(answer, "output"):
-        at = f"/output/{index}"
-        if item.get("type") == "message":
+        at, kind = f"/output/{index}", item.get("type")
+        if kind == "message":
             for number, part in _objects(item, "content"):
                 slots += _part(f"{at}/content/{number}", part)
-        elif item.get("type") == "function_call":
+        elif kind == "function_call":
             slots += _call(at, item)
-    return Part("/output", answer.get("status") not in NOT_ENDED, tuple(slots))
+        elif isinstance(kind, str) and kind.endswith("_call"):
+            calls_else = True
+    ended = answer.get("status") not in NOT_ENDED
+    return Part("/output", ended, tuple(slots), calls_else)
 
 
 def _part(at: str, part: dict[str, Json]) -> Iterator[Slot]:

@@ -6,6 +6,8 @@ import re
 from proxy.stitch.values import is_index, write_json
 from storage.records import Json
 
+RENAMED = "tool_renamed"
+
 TEXT_KEYS = {"function": "arguments", "custom": "input"}
 BLANKS = re.compile(r"\s*")
 
@@ -16,6 +18,7 @@ class _Call:
     def __init__(self, index: int) -> None:
         self.index = index
         self.id = ""
+        self.renamed = False
         self._type = ""
         self._parts: dict[str, dict[str, Json]] = {}  # by kind: name and the like
         self._texts: dict[str, list[str]] = {"function": [], "custom": []}
@@ -26,6 +29,8 @@ class _Call:
             if value is None or key == "index":
                 continue
             if key in TEXT_KEYS and isinstance(value, dict):
+                if not fragment.get("id"):
+                    self.renamed |= self._renames(key, value.get("name"))
                 self._take_part(key, value)
             elif key not in {"id", "type"}:
                 self._extra[key] = value
@@ -33,6 +38,17 @@ class _Call:
                 self.id = value
             elif isinstance(value, str) and value:
                 self._type = value
+
+    def _renames(self, kind: str, name: Json) -> bool:
+        """Return whether a name is another one, not the one so far once more or more.
+
+        It may be a part of a name. Some clients join such, others keep the last, and so
+        do we: servers that repeat a name are many (wire 2.3).
+        """
+        so_far = self._parts.get(kind, {}).get("name")
+        if not isinstance(so_far, str) or not isinstance(name, str):
+            return False
+        return bool(name) and not name.startswith(so_far)
 
     def _take_part(self, kind: str, part: dict[str, Json]) -> None:
         kept = self._parts.setdefault(kind, {})
@@ -61,7 +77,8 @@ class ToolCalls:
     """The tool calls of one choice.
 
     Shapes: `flags` says `index_out_of_range` where a fragment was left out, and once
-    `whole` was asked for, `tool_args_concatenated` where two calls ran into one.
+    `whole` was asked for, `tool_args_concatenated` where two calls ran into one, and
+    `tool_renamed` where the name of one may have come in parts.
     """
 
     def __init__(self) -> None:
@@ -104,6 +121,8 @@ class ToolCalls:
     def whole(self) -> list[dict[str, Json]]:
         """Return the calls in the order of their slots, without index."""
         calls = [call.whole() for call in sorted(self._calls, key=lambda c: c.index)]
+        if any(call.renamed for call in self._calls):
+            self.flags.add(RENAMED)
         for call in calls:
             if "function" in call and _runs_on(call["function"]["arguments"]):
                 self.flags.add("tool_args_concatenated")

@@ -24,7 +24,8 @@ FORMAT = {
     "type": "json_schema",
     "json_schema": {"name": "invoice", "schema": INVOICE},
 }
-TOOL = {"type": "function", "function": {"name": "pay", "parameters": INVOICE}}
+FUNCTION = {"name": "pay", "parameters": INVOICE}
+TOOL = {"type": "function", "function": FUNCTION}
 RIGHT, WRONG = '{"price": 7}', '{"price": "SEVEN"}'
 
 
@@ -59,11 +60,17 @@ def asking(**members: Any) -> bytes:
     return json.dumps({"model": "m-1", "messages": said, **members}).encode()
 
 
-def calling(arguments: str, name: str = "pay") -> bytes:
-    """Return an answer that calls a tool."""
-    called = {"name": name, "arguments": arguments}
-    call = {"id": "call_1", "type": "function", "function": called}
-    message = {"role": "assistant", "content": None, "tool_calls": [call]}
+def calling(arguments: str, name: str = "pay", *, also: tuple[str, ...] = ()) -> bytes:
+    """Return an answer that calls a tool, and then others in the same way."""
+    calls = [
+        {
+            "id": f"call_{number}",
+            "type": "function",
+            "function": {"name": called, "arguments": arguments},
+        }
+        for number, called in enumerate((name, *also), 1)
+    ]
+    message = {"role": "assistant", "content": None, "tool_calls": calls}
     choices = [{"index": 0, "message": message, "finish_reason": "tool_calls"}]
     return json.dumps({"id": "c", "model": "m-1", "choices": choices}).encode()
 

@@ -91,46 +91,6 @@ async def test_what_no_schema_concerns_has_no_verdict(
         assert (None, None, ()) == (kept.row.schema, kept.row.verdict, kept.judgements)
 
 
-@pytest.mark.parametrize(
-    ("members", "answer", "slot", "fault"),
-    [
-        ({"tool_choice": "required"}, completion(RIGHT), CONTENT,
-         "The tool pay was to be called and was not."),
-        ({"tool_choice": "required"}, b"no answer at all", CONTENT,
-         "The tool pay was to be called and was not."),
-        ({}, calling(RIGHT, name="another"), ARGUMENTS,
-         "The tool another was not offered."),
-    ],
-)  # fmt: skip
-async def test_a_call_that_is_missing_or_was_not_to_be_had_is_invalid(
-    tmp_path: Path, *, members: dict[str, str], answer: bytes, slot: str, fault: str
-) -> None:
-    async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(answer)
-
-    async with scene(tmp_path, script) as it:
-        status, _, data = await asked(it, asking(tools=[TOOL], **members))
-        assert (200, answer) == (status, data)
-        kept = await it.one()
-        (judged,) = kept.judgements
-        assert (slot, "pay", "tool") == (judged.slot, judged.schema, judged.why)
-        assert ("invalid", (Fault("", "", fault),)) == (judged.verdict, judged.faults)
-
-
-async def test_the_policy_of_the_tool_that_had_to_be_called_counts(
-    tmp_path: Path,
-) -> None:
-    async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(completion("I have paid."))
-
-    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
-    async with scene(tmp_path, script) as it:
-        body = asking(tools=[TOOL], tool_choice="required")
-        status, _, data = await asked(it, body)
-        (fault,) = json.loads(data)["error"]["faults"]
-        assert (502, "invoice@1") == (status, fault["schema"])
-
-
 async def test_no_answer_at_all_is_invalid_where_json_was_due(tmp_path: Path) -> None:
     async def script(_: RawRequest, wire: Wire) -> None:
         await wire.answer(b"no answer at all")

@@ -1,5 +1,6 @@
 """Compiled schemas: kept by what they are, the least used let go, their faults."""
 
+import sys
 from hashlib import sha256
 
 import pytest
@@ -25,6 +26,17 @@ def test_a_document_is_compiled_once_until_others_need_the_room() -> None:
     compiled(compiler, b"{}")
     compiled(compiler, b"true")
     assert one is not compiled(compiler, b'{"type": "string"}')
+
+
+def test_a_schema_that_no_library_was_there_for_is_not_refused_later(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    compiler = Compiler()
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "jsonschema_rs", None)
+        with pytest.raises(ImportError):
+            compiled(compiler, b'{"type": "string"}')
+    assert compiled(compiler, b'{"type": "string"}').holds("a")
 
 
 def test_what_takes_much_memory_lets_others_go() -> None:
