@@ -30,6 +30,14 @@ class Carried(Struct, frozen=True):
     by name; `forced` names the one function to be called. `names` are all tools
     of the request, and `required` says that some tool has to be called; `closed` that
     all are functions, and so that no other can be.
+
+    | choice | due | meant |
+    |---|---|---|
+    | none, `auto`, a tool of another kind | nothing | none |
+    | `required` | where `closed`: any call | the only one that has a name |
+    | a function | its call | that one |
+
+    Foreign is, under every choice, a call of what `names` lacks where `closed`.
     """
 
     content: Carry | None = None
