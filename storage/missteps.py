@@ -4,9 +4,17 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from typing import Any
 
 import msgspec
-from sqlalchemy import bindparam, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    FromClause,
+    Select,
+    bindparam,
+    select,
+    union_all,
+)
 
 from storage.assemble import Row
 from storage.parents import MOST_CANDIDATES
@@ -14,6 +22,18 @@ from storage.split import split
 from storage.statements import Prepared, text_of
 from storage.tables import exchanges, judgements, nodes, reasks
 from storage.threads import is_reasoning, key_list, may_repeat, message_key
+
+
+def _newest(rows: FromClause, column: str, of: ColumnElement[int]) -> Select[Any]:
+    """Return the newest rows before one with the same as a row outside has."""
+    return (
+        select(rows.c.seq)
+        .where(rows.c[column] == of, rows.c.seq < bindparam("before"))
+        .order_by(rows.c.seq.desc())
+        .limit(MOST_CANDIDATES)
+        .correlate(of.table)
+    )
+
 
 _columns = exchanges.c
 _all_messages = nodes.alias()
@@ -28,34 +48,20 @@ _prefixes = _prefixes.union_all(
         _prefixes, nodes, nodes.c.id == _prefixes.c.parent
     )
 )
-_twin = exchanges.alias()
-_newest = (
-    select(_twin.c.seq)
-    .where(_twin.c.messages_node == _prefixes.c.id, _twin.c.seq < bindparam("before"))
-    .order_by(_twin.c.seq.desc())
-    .limit(MOST_CANDIDATES)
-    .correlate(_prefixes)
-)
+_alike = _newest(exchanges.alias(), "messages_node", _prefixes.c.id)
 _asked = (
     select(_prefixes.c.depth, _columns.seq)
-    .join_from(_prefixes, exchanges, _columns.seq.in_(_newest))
+    .join_from(_prefixes, exchanges, _columns.seq.in_(_alike))
     .where(
         _columns.project == bindparam("project"), _columns.previous_response_id == ""
     )
     .cte("asked")
 )
-_again = reasks.alias()
-_last = (
-    select(_again.c.seq)
-    .where(_again.c.root == _asked.c.seq, _again.c.seq < bindparam("before"))
-    .order_by(_again.c.seq.desc())
-    .limit(MOST_CANDIDATES)
-    .correlate(_asked)
-)
+_again = _newest(reasks.alias(), "root", _asked.c.seq)
 _answered = union_all(
     select(_asked.c.depth, _asked.c.seq),
     select(_asked.c.depth, reasks.c.seq).join_from(
-        _asked, reasks, reasks.c.seq.in_(_last)
+        _asked, reasks, reasks.c.seq.in_(_again)
     ),
 ).subquery()
 _ANSWERS = Prepared(

@@ -66,11 +66,16 @@ async def test_a_call_that_is_missing_or_was_not_to_be_had_is_invalid(
         assert ("invalid", (Fault("", "", fault),)) == (judged.verdict, judged.faults)
 
 
+@pytest.mark.parametrize(
+    "answer",
+    [completion("I have paid."), calling(RIGHT, name="another")],
+    ids=["text", "foreign"],
+)
 async def test_the_policy_of_the_tool_that_had_to_be_called_counts(
-    tmp_path: Path,
+    tmp_path: Path, answer: bytes
 ) -> None:
     async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(completion("I have paid."))
+        await wire.answer(answer)
 
     await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
     async with scene(tmp_path, script) as it:
@@ -99,20 +104,6 @@ async def test_beside_the_call_that_was_due_a_foreign_one_breaks_no_binding(
             *(foreign.why, foreign.verdict, foreign.followed),
         )
         assert "The tool another was not offered." == foreign.faults[0].message
-
-
-async def test_a_foreign_call_in_the_place_of_the_due_one_breaks_its_binding(
-    tmp_path: Path,
-) -> None:
-    async def script(_: RawRequest, wire: Wire) -> None:
-        await wire.answer(calling(RIGHT, name="another"))
-
-    await registered(tmp_path / "s.db", Rule(tool="pay"), policy="enforce")
-    async with scene(tmp_path, script) as it:
-        body = asking(tools=[TOOL], tool_choice="required")
-        status, _, data = await asked(it, body)
-        (fault,) = json.loads(data)["error"]["faults"]
-        assert (502, "invoice@1") == (status, fault["schema"])
 
 
 @pytest.mark.parametrize(
